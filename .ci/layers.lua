@@ -1,0 +1,122 @@
+-- Who may include and call what in csrc. A file that is in no layer fails the check: give it one.
+-- Run from the root of the repo; prints each breach, exits 1 where there is one.
+
+local LAYERS = {
+  {
+    name = "bytes and clocks: no Lua but lua_Alloc, no libcurl",
+    files = {"buf", "poll", "retry", "scan", "walk", "outfile", "check", "rules", "message", "proc", "run"},
+    headers = {"buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "check.h", "rules.h", "message.h", "proc.h"},
+    system = {["lua.h"] = true}, -- buf.h: the type lua_Alloc
+    calls = {lua_Alloc = true},
+  },
+  {
+    name = "providers: the public header and nothing of the core",
+    files = {"openai[%w_]*", "luaprov"},
+    headers = {"finetune.h", "openai.h"},
+    system = {["lua.h"] = true, ["lauxlib.h"] = true},
+    lua = true,
+  },
+  {
+    name = "the dataset engine: the public header and bytes",
+    files = {"prepare", "dataset[%w_]*"},
+    headers = {"finetune.h", "dataset.h", "rules.h", "check.h", "scan.h", "buf.h", "outfile.h"},
+    system = {["lua.h"] = true, ["lauxlib.h"] = true},
+    lua = true,
+  },
+  {
+    name = "values and dispatch: Lua, no libcurl",
+    files = {"error", "json", "util", "call", "registry", "instance"},
+    headers = {"ft.h", "buf.h", "scan.h"},
+    system = {["lua.h"] = true, ["lauxlib.h"] = true},
+    lua = true,
+  },
+  {
+    name = "the transport and the module itself",
+    files = {"request", "http", "response", "redirect", "scripted", "engine", "timer", "core"},
+    headers = {"ft.h", "buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "dataset.h"},
+    system = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["curl/curl.h"] = true},
+    lua = true,
+    curl = true,
+  },
+}
+
+local FOREIGN = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true} -- and everything of curl's
+
+local breaches = 0
+local function breach(...)
+  breaches = breaches + 1
+  io.stderr:write("layers: ", string.format(...), "\n")
+end
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+-- The code alone: comments and strings may speak of anything.
+local function strip(text)
+  text = text:gsub("\\.", ""):gsub("/%*.-%*/", ""):gsub("//[^\n]*", "")
+  return (text:gsub("#include[^\n]*", ""):gsub('"[^"\n]*"', '""'))
+end
+
+local function set(list)
+  local s = {}
+  for _, v in ipairs(list) do s[v] = true end
+  return s
+end
+
+local function layer_of(name)
+  for _, layer in ipairs(LAYERS) do
+    for _, pattern in ipairs(layer.files) do
+      if name:find("^" .. pattern .. "$") then return layer end
+    end
+  end
+end
+
+local function check_includes(path, text, layer)
+  local allowed = set(layer.headers)
+  for header in text:gmatch '#include%s+"([^"]+)"' do
+    if not allowed[header] then breach('%s includes "%s" (%s)', path, header, layer.name) end
+  end
+  for header in text:gmatch "#include%s+<([^>]+)>" do
+    local foreign = FOREIGN[header] or header:find "^curl/"
+    if foreign and not layer.system[header] then breach("%s includes <%s> (%s)", path, header, layer.name) end
+  end
+end
+
+local function check_calls(path, text, layer)
+  local seen, code = {}, strip(text)
+  local function used(pattern, what)
+    for word in code:gmatch(pattern) do
+      if not seen[word] and not (layer.calls or {})[word] then
+        seen[word] = true
+        breach("%s uses %s: no %s here (%s)", path, word, what, layer.name)
+      end
+    end
+  end
+  if not layer.lua then used("%f[%w_]luaL?_%w+", "Lua") end
+  if not layer.curl then used("%f[%w_]curl_%w+", "libcurl") end
+end
+
+local list = assert(io.popen "ls csrc/*.[ch]")
+for path in list:lines() do
+  local name, kind = path:match "([^/]+)%.([ch])$"
+  local text = read(path)
+  if kind == "h" then
+    if name == "finetune" and text:find '#include%s+"' then breach("%s includes a private header", path) end
+  else
+    local layer = layer_of(name)
+    if layer then
+      check_includes(path, text, layer)
+      check_calls(path, text, layer)
+    else
+      breach("%s is in no layer: name it in .ci/layers.lua", path)
+    end
+  end
+end
+list:close()
+
+if breaches > 0 then os.exit(1) end
+print "layers: every file of csrc keeps to its layer"

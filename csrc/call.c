@@ -1,0 +1,788 @@
+/*
+** call.c: THE dispatch. One running operation, for providers in C and in Lua
+** alike: start, step, wait for what the step asked for, end.
+*/
+#include "ft.h"
+
+#include <string.h>
+
+static const char *const op_names[] = {
+#define OP_NAME(name, required, params) #name,
+    FT_OPERATIONS(OP_NAME)
+#undef OP_NAME
+};
+
+const char *ft_op_name(int op) {
+  return op < 0 ? "sleep" : op_names[op];
+}
+
+int ft_op_find(const char *name) {
+  for (int i = 0; i < FT_NOPS; i++)
+    if (strcmp(op_names[i], name) == 0)
+      return i;
+  return -1;
+}
+
+ft_call *ft_call_check(lua_State *L, int idx) {
+  return luaL_checkudata(L, idx, FT_CALL_META);
+}
+
+/* ---- anchors ---- */
+
+/* [raise] the call at idx stays alive while it waits */
+static void call_anchor(lua_State *L, ft_call *c, int idx) {
+  if (c->anchored)
+    return;
+  ft_engine *E = c->E;
+  ft_engine_anchor(L, E, c, idx);
+  c->anchored = 1;
+  c->prev = NULL;
+  c->next = E->calls;
+  if (c->next != NULL)
+    c->next->prev = c;
+  E->calls = c;
+  E->ncalls++;
+}
+
+/* an ended call leaves the list of those that wait */
+static void call_unlink(ft_call *c) {
+  if (c->prev != NULL)
+    c->prev->next = c->next;
+  else if (c->E->calls == c)
+    c->E->calls = c->next;
+  if (c->next != NULL)
+    c->next->prev = c->prev;
+  c->prev = c->next = NULL;
+  c->E->ncalls--;
+}
+
+/* lets go of an ended call once it owes nobody a callback */
+static void call_let_go(lua_State *L, ft_call *c) {
+  if (!c->anchored || c->state != FT_CS_DONE || c->owed)
+    return;
+  c->anchored = 0;
+  ft_engine_drop(L, c->E, c);
+}
+
+/* ---- what a call waits for ---- */
+
+static void drop_transfers(lua_State *L, ft_call *c) {
+  while (c->first != NULL) {
+    ft_transfer *t = c->first;
+    ft_engine *E = c->E;
+    c->first = t->sibling;
+    t->call = NULL;
+    ft_transfer_release(t);
+    ft_engine_drop(L, E, t);
+  }
+  c->batch = 0;
+}
+
+static void leave_child(ft_call *c) {
+  if (c->child == NULL)
+    return;
+  ft_call **p = &c->child->parents;
+  while (*p != NULL && *p != c)
+    p = &(*p)->sibling;
+  if (*p == c)
+    *p = c->sibling;
+  c->child = c->sibling = NULL;
+}
+
+static void clear_uv(lua_State *L, int call, int uv) {
+  lua_pushnil(L);
+  lua_setiuservalue(L, call, uv);
+}
+
+/* ---- the end ---- */
+
+static void wake_parents(ft_call *c) {
+  while (c->parents != NULL) {
+    ft_call *parent = c->parents;
+    c->parents = parent->sibling;
+    parent->sibling = NULL;
+    parent->child = NULL;
+    ft_engine_ready(c->E, parent);
+  }
+}
+
+static void owe_callbacks(lua_State *L, ft_call *c, int call) {
+  int has = lua_getiuservalue(L, call, FT_CU_ON_DONE) != LUA_TNIL;
+  lua_pop(L, 1);
+  if (!has || c->owed)
+    return;
+  c->owed = 1;
+  c->owed_next = NULL;
+  if (c->E->owed_last != NULL)
+    c->E->owed_last->owed_next = c;
+  else
+    c->E->owed_first = c;
+  c->E->owed_last = c;
+}
+
+/* The call at index `call` has ended; its value or error is in place. Nothing
+   here allocates, so nothing can fail. */
+static void call_end(lua_State *L, ft_call *c, int call, int ok) {
+  c->ok = ok;
+  c->state = FT_CS_DONE;
+  ft_timer_clear(c->E, &c->timer);
+  ft_engine_unready(c->E, c);
+  leave_child(c);
+  drop_transfers(L, c);
+  clear_uv(L, call, FT_CU_SCRATCH);
+  clear_uv(L, call, FT_CU_ABORT);
+  clear_uv(L, call, FT_CU_WAIT);
+  c->hook = NULL;
+  wake_parents(c);
+  if (c->anchored) {
+    call_unlink(c);
+    owe_callbacks(L, c, call);
+    call_let_go(L, c);
+  }
+}
+
+/* call, anything -- ; the error value goes in place; protected by call_fail */
+static int store_error(lua_State *L) {
+  ft_call *c = lua_touserdata(L, 1);
+  if (lua_isnil(L, 2) && c->cancelled) {
+    ft_error(L, "cancelled", "the call was cancelled");
+    lua_replace(L, 2);
+  }
+  ft_error_coerce(L, "provider");
+  lua_getiuservalue(L, 1, FT_CU_INSTANCE);
+  ft_error_complete(L, 2, c->inst, 3, ft_op_name(c->op));
+  lua_settop(L, 2);
+  lua_setiuservalue(L, 1, FT_CU_ERROR);
+  return 0;
+}
+
+/* [-1, 0] ends the call with what is on top as its error */
+static void call_fail(lua_State *L, ft_call *c, int call) {
+  lua_pushcfunction(L, store_error);
+  lua_insert(L, -2);
+  lua_pushvalue(L, call);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    ft_engine_push(L, FT_EU_MEMERR);
+    lua_setiuservalue(L, call, FT_CU_ERROR);
+  }
+  clear_uv(L, call, FT_CU_VALUE);
+  call_end(L, c, call, 0);
+}
+
+/* ---- one step ---- */
+
+static void push_instance(lua_State *L, int call) {
+  lua_getiuservalue(L, call, FT_CU_INSTANCE);
+}
+
+/* [0, +2] the answer of the one request: response, nil or nil, error */
+static void take_answer(lua_State *L, ft_call *c) {
+  ft_call_report(L, c, 1);
+  push_instance(L, FT_CALL);
+  if (ft_response_push(L, c->first, lua_gettop(L)))
+    lua_pushnil(L);
+  else {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+  }
+  lua_remove(L, -3);
+  drop_transfers(L, c);
+}
+
+/* [0, 0] [raise] begins the request on top as a transfer of this call */
+static void begin_transfer(lua_State *L, ft_call *c, int index) {
+  push_instance(L, FT_CALL);
+  lua_insert(L, -2);
+  int top = lua_gettop(L);
+  ft_transfer *t = ft_request_prepare(L, c->inst, top - 1, c->timeout);
+  ft_engine_anchor(L, c->E, t, -1);
+  t->call = c;
+  t->index = index;
+  t->sibling = c->first;
+  c->first = t;
+  if (t->file_transfer && !c->has_progress) {
+    lua_getiuservalue(L, FT_CALL, FT_CU_PARAMS);
+    c->has_progress = lua_istable(L, -1) && lua_getfield(L, -1, "on_progress") == LUA_TFUNCTION;
+  }
+  lua_settop(L, top - 2);
+  ft_transfer_begin(L, t);
+}
+
+static int running_transfers(const ft_call *c) {
+  int n = 0;
+  for (const ft_transfer *t = c->first; t != NULL; t = t->sibling)
+    n += t->state != FT_TS_DONE;
+  return n;
+}
+
+static void batch_fill(lua_State *L, ft_call *c) {
+  for (int n = running_transfers(c); n < c->concurrency && c->next_request <= c->batch; n++) {
+    int i = c->next_request++;
+    lua_getiuservalue(L, FT_CALL, FT_CU_WAIT);
+    lua_rawgeti(L, -1, i);
+    lua_remove(L, -2);
+    begin_transfer(L, c, i);
+  }
+}
+
+/* takes one ended transfer out of the batch: 1 and nothing, or 0 and its error on top */
+static int batch_take(lua_State *L, ft_call *c, ft_transfer **place) {
+  ft_transfer *t = *place;
+  ft_engine *E = c->E;
+  int index = t->index;
+  ft_call_report(L, c, 1);
+  push_instance(L, FT_CALL);
+  int ok = ft_response_push(L, t, lua_gettop(L));
+  lua_remove(L, -2);
+  c->progress_done += (double)t->up;
+  *place = t->sibling;
+  t->call = NULL;
+  ft_transfer_release(t);
+  ft_engine_drop(L, E, t);
+  if (!ok)
+    return 0;
+  lua_getiuservalue(L, FT_CALL, FT_CU_VALUE);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, index);
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* [0, +2 | 0] 1 and the answer of the whole batch, or 0: it goes on */
+static int batch_collect(lua_State *L, ft_call *c) {
+  for (ft_transfer **p = &c->first; *p != NULL;) {
+    if ((*p)->state != FT_TS_DONE)
+      p = &(*p)->sibling;
+    else if (!batch_take(L, c, p)) {
+      drop_transfers(L, c);
+      clear_uv(L, FT_CALL, FT_CU_WAIT);
+      lua_pushnil(L);
+      lua_insert(L, -2);
+      return 1;
+    }
+  }
+  batch_fill(L, c);
+  if (c->first != NULL)
+    return 0;
+  c->batch = 0;
+  clear_uv(L, FT_CALL, FT_CU_WAIT);
+  lua_getiuservalue(L, FT_CALL, FT_CU_VALUE);
+  lua_pushnil(L);
+  return 1;
+}
+
+/* [0, +2 | 0] pushes response and error; 0 where a batch is not complete */
+static int push_awaited(lua_State *L, ft_call *c) {
+  if (c->batch > 0)
+    return batch_collect(L, c);
+  if (c->first != NULL)
+    take_answer(L, c);
+  else if (lua_getiuservalue(L, FT_CALL, FT_CU_WAIT) == LUA_TUSERDATA) {
+    ft_call_result(L, lua_gettop(L));
+    lua_remove(L, -3);
+    clear_uv(L, FT_CALL, FT_CU_WAIT);
+  } else
+    lua_pushnil(L); /* a sleep: the nil of FT_CU_WAIT is the response */
+  return 1;
+}
+
+/* stores what the op left, by its status; answers the status */
+static int take_status(lua_State *L, ft_call *c, int status) {
+  switch (status) {
+  case FT_DONE:
+    lua_setiuservalue(L, FT_CALL, FT_CU_VALUE);
+    break;
+  case FT_WAIT:
+    if (c->asked == FT_ASK_NOTHING)
+      luaL_error(L, "the operation waits, but has asked for nothing");
+    call_anchor(L, c, FT_CALL);
+    break;
+  default:
+    status = FT_FAIL;
+    lua_setiuservalue(L, FT_CALL, FT_CU_ERROR);
+  }
+  return status;
+}
+
+static int step(lua_State *L) { /* call -- status */
+  ft_call *c = lua_touserdata(L, FT_CALL);
+  lua_getiuservalue(L, FT_CALL, FT_CU_PARAMS);
+  lua_getiuservalue(L, FT_CALL, FT_CU_SCRATCH);
+  push_instance(L, FT_CALL);
+  lua_getiuservalue(L, -1, FT_IU_CONFIG);
+  lua_replace(L, FT_CONFIG);
+  c->asked = FT_ASK_TRANSFER; /* for a batch that goes on */
+  int status = FT_WAIT;
+  if (push_awaited(L, c)) {
+    c->asked = FT_ASK_NOTHING;
+    luaL_checkstack(L, LUA_MINSTACK, "operation");
+    status = c->slot->op(L, c);
+  }
+  lua_pushinteger(L, take_status(L, c, status));
+  return 1;
+}
+
+static void run_hook(lua_State *L, ft_call *c, int call);
+
+static void step_failed(lua_State *L, ft_call *c, int call) {
+  run_hook(L, c, call);
+  call_fail(L, c, call);
+}
+
+/* the error that the op returned is in place as it came: complete it */
+static void step_returned_error(lua_State *L, ft_call *c, int call) {
+  lua_getiuservalue(L, call, FT_CU_ERROR);
+  call_fail(L, c, call);
+}
+
+/* the call's userdata on top [0, 0] */
+static void call_step(lua_State *L, ft_call *c) {
+  int call = lua_gettop(L);
+  c->state = FT_CS_RUNNING;
+  c->E->depth++;
+  lua_pushcfunction(L, step);
+  lua_pushvalue(L, call);
+  int failed = lua_pcall(L, 1, 1, 0) != LUA_OK;
+  c->E->depth--;
+  int status = failed ? FT_FAIL : (int)lua_tointeger(L, -1);
+  c->state = FT_CS_WAITING;
+  if (failed)
+    step_failed(L, c, call);
+  else if (status == FT_FAIL)
+    step_returned_error(L, c, call);
+  else if (status == FT_DONE)
+    call_end(L, c, call, 1);
+  else if (c->cancelled) /* it was cancelled from inside its own step */
+    ft_call_cancel(L, c);
+  lua_settop(L, call);
+}
+
+/* 1 where a waiting call has what it waits for */
+static int call_is_ready(const ft_call *c) {
+  return c->batch > 0 || c->asked != FT_ASK_TRANSFER || running_transfers(c) == 0;
+}
+
+void ft_call_advance(lua_State *L, ft_call *c) {
+  ft_engine_find(L, c->E, c);
+  if (c->state == FT_CS_WAITING && call_is_ready(c))
+    call_step(L, c);
+  call_let_go(L, c);
+  lua_pop(L, 1);
+}
+
+void ft_call_transfer_done(ft_call *c) {
+  if (c->state == FT_CS_WAITING || c->state == FT_CS_RUNNING)
+    ft_engine_ready(c->E, c);
+}
+
+/* ---- what an op asks for ---- */
+
+int ft_call_request(lua_State *L, ft_call *c) {
+  begin_transfer(L, c, 1);
+  c->asked = FT_ASK_TRANSFER;
+  return FT_WAIT;
+}
+
+int ft_call_request_all(lua_State *L, ft_call *c, int concurrency) {
+  luaL_checktype(L, -1, LUA_TTABLE);
+  c->batch = (int)lua_rawlen(L, -1);
+  if (c->batch == 0)
+    luaL_error(L, "an empty array of requests");
+  c->next_request = 1;
+  c->concurrency = concurrency > 0 ? concurrency : 4;
+  lua_setiuservalue(L, FT_CALL, FT_CU_WAIT);
+  lua_createtable(L, c->batch, 0);
+  lua_setiuservalue(L, FT_CALL, FT_CU_VALUE);
+  batch_fill(L, c);
+  c->asked = FT_ASK_TRANSFER;
+  return FT_WAIT;
+}
+
+static void sleep_over(lua_State *L, ft_timer *timer) {
+  ft_call *c = (ft_call *)((char *)timer - offsetof(ft_call, timer));
+  (void)L;
+  ft_engine_ready(c->E, c);
+}
+
+int ft_call_sleep(lua_State *L, ft_call *c, double seconds) {
+  if (!(seconds >= 0) || seconds > 1e9)
+    luaL_error(L, "cannot sleep %f seconds", seconds);
+  c->timer.fire = sleep_over;
+  ft_timer_set(c->E, &c->timer, ft_now() + seconds);
+  c->asked = FT_ASK_SLEEP;
+  return FT_WAIT;
+}
+
+int ft_call_await(lua_State *L, ft_call *c) {
+  ft_call *child = ft_call_check(L, -1);
+  for (const ft_call *x = child; x != NULL; x = x->child)
+    if (x == c)
+      luaL_error(L, "calls that wait for one another would wait for ever");
+  lua_setiuservalue(L, FT_CALL, FT_CU_WAIT);
+  c->asked = FT_ASK_CALL;
+  if (child->state == FT_CS_DONE)
+    ft_engine_ready(c->E, c);
+  else {
+    c->child = child;
+    c->sibling = child->parents;
+    child->parents = c;
+  }
+  return FT_WAIT;
+}
+
+void ft_call_on_cancel(lua_State *L, ft_call *c) {
+  (void)c;
+  lua_setiuservalue(L, FT_CALL, FT_CU_ABORT);
+}
+
+/* ---- progress ---- */
+
+void ft_call_progress(lua_State *L, ft_call *c, double done, double total) {
+  (void)L;
+  c->progress_done = done;
+  c->progress_total = total;
+}
+
+static int tell_progress(lua_State *L) { /* call -- ; protected by ft_call_report */
+  ft_call *c = lua_touserdata(L, 1);
+  lua_getiuservalue(L, 1, FT_CU_PARAMS);
+  lua_getfield(L, -1, "on_progress");
+  lua_pushinteger(L, (lua_Integer)c->progress_told);
+  lua_pushinteger(L, (lua_Integer)c->progress_total);
+  ft_engine_queue(L, c->E);
+  return 0;
+}
+
+enum { PROGRESS_EVERY = 50 }; /* ms between two reports */
+
+void ft_call_report(lua_State *L, ft_call *c, int last) {
+  double now = ft_now(), done = c->progress_done, total = 0;
+  if (!c->has_progress || (!last && now - c->progress_at < PROGRESS_EVERY / 1000.0))
+    return;
+  for (const ft_transfer *t = c->first; t != NULL; t = t->sibling) {
+    done += (double)(t->output != NULL ? t->down : t->up);
+    total += (double)(t->output != NULL ? t->down_total : t->up_total);
+  }
+  if (c->progress_total <= 0)
+    c->progress_total = total;
+  if (c->progress_total > 0 && done > c->progress_total)
+    done = c->progress_total; /* the envelope of a multipart body is no part of the file */
+  if (done <= c->progress_told)
+    return;
+  c->progress_told = done;
+  c->progress_at = now;
+  lua_pushcfunction(L, tell_progress);
+  ft_engine_find(L, c->E, c);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
+}
+
+/* ---- cancel ---- */
+
+static int call_hook(lua_State *L) { /* call -- */
+  ft_call *c = lua_touserdata(L, FT_CALL);
+  void (*hook)(lua_State *, ft_call *) = c->hook;
+  c->hook = NULL;
+  lua_getiuservalue(L, FT_CALL, FT_CU_PARAMS);
+  lua_getiuservalue(L, FT_CALL, FT_CU_SCRATCH);
+  hook(L, c);
+  return 0;
+}
+
+static void run_hook(lua_State *L, ft_call *c, int call) {
+  if (c->hook == NULL)
+    return;
+  c->E->depth++;
+  lua_pushcfunction(L, call_hook);
+  lua_pushvalue(L, call);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    lua_pop(L, 1); /* a close handler that raises has nobody to tell */
+  c->E->depth--;
+}
+
+/* call -- ; sends the request of on_cancel, which belongs to nobody from now on */
+static int send_abort(lua_State *L) {
+  ft_call *c = lua_touserdata(L, 1);
+  push_instance(L, 1);
+  if (lua_getiuservalue(L, 1, FT_CU_ABORT) == LUA_TNIL)
+    return 0;
+  ft_transfer *t = ft_request_prepare(L, c->inst, 2, 10);
+  ft_engine_anchor(L, c->E, t, -1);
+  ft_transfer_begin(L, t);
+  return 0;
+}
+
+int ft_call_cancel(lua_State *L, ft_call *c) {
+  if (c->state == FT_CS_DONE)
+    return 0;
+  c->cancelled = 1;
+  if (c->state == FT_CS_RUNNING)
+    return 1; /* honoured when its op returns */
+  luaL_checkstack(L, 12, "cancel");
+  if (!ft_engine_find(L, c->E, c)) { /* never began to wait */
+    lua_pop(L, 1);
+    return 0;
+  }
+  int call = lua_gettop(L);
+  ft_call *child = c->child;
+  leave_child(c);
+  drop_transfers(L, c);
+  if (child != NULL)
+    ft_call_cancel(L, child);
+  run_hook(L, c, call);
+  lua_pushcfunction(L, send_abort);
+  lua_pushvalue(L, call);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
+  lua_pushnil(L);
+  call_fail(L, c, call);
+  lua_settop(L, call - 1);
+  ft_engine_arm(c->E);
+  return 1;
+}
+
+void ft_call_close_all(lua_State *L, ft_instance *inst) {
+  for (ft_call *c = inst->E->calls, *next; c != NULL; c = next) {
+    next = c->next;
+    if (c->inst == inst && c->state == FT_CS_WAITING && !c->cancelled && ft_call_cancel(L, c))
+      next = inst->E->calls; /* cancelling may have ended others */
+  }
+}
+
+/* ---- start ---- */
+
+static void fail_unsupported(lua_State *L, ft_call *c) { /* [0, +1] */
+  const ft_registration *reg = c->inst->reg;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (int i = 0; i < FT_NOPS; i++)
+    if (reg->slots[i].op != NULL) {
+      if (luaL_bufflen(&b) > 0)
+        luaL_addstring(&b, ", ");
+      luaL_addstring(&b, op_names[i]);
+    }
+  luaL_pushresult(&b);
+  const char *reason = c->slot->reason;
+  ft_error(L, "unsupported", "%s (supported: %s)",
+           reason != NULL ? reason : "this provider does not offer it", lua_tostring(L, -1));
+  if (reason != NULL) {
+    lua_pushstring(L, reason);
+    lua_setfield(L, -2, "reason");
+  }
+  lua_remove(L, -2);
+}
+
+/* what keeps the call from running: 1 and an error on top */
+static int cannot_run(lua_State *L, ft_call *c) {
+  if (c->inst->closed)
+    ft_error(L, "usage", "this provider was closed: create another one");
+  else if (c->slot->op == NULL)
+    fail_unsupported(L, c);
+  else
+    return 0;
+  return 1;
+}
+
+static ft_call *call_new(lua_State *L, ft_engine *E, ft_instance *inst, int op) {
+  ft_call *c = lua_newuserdatauv(L, sizeof *c, FT_CU_LAST);
+  memset(c, 0, sizeof *c);
+  c->timer.index = -1;
+  luaL_setmetatable(L, FT_CALL_META);
+  if (!ft_engine_reserve(E))
+    luaL_error(L, "not enough memory");
+  c->E = E;
+  c->inst = inst;
+  c->op = op;
+  return c;
+}
+
+/* instance, params -- call; op < 0: not an operation but a slot of the core's own */
+static void start_slot(lua_State *L, ft_engine *E, int op, const ft_slot *slot) {
+  int base = lua_gettop(L) - 1;
+  ft_instance *inst = lua_touserdata(L, base);
+  ft_call *c = call_new(L, E, inst, op);
+  c->slot = slot;
+  lua_pushvalue(L, base);
+  lua_setiuservalue(L, -2, FT_CU_INSTANCE);
+  if (lua_getfield(L, base + 1, "timeout") == LUA_TNUMBER)
+    c->timeout = lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  lua_pushvalue(L, base + 1);
+  lua_setiuservalue(L, -2, FT_CU_PARAMS);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, FT_CU_SCRATCH);
+  lua_replace(L, base);
+  lua_settop(L, base);
+  if (cannot_run(L, c))
+    call_fail(L, c, base);
+  else
+    call_step(L, c);
+  ft_engine_arm(E);
+}
+
+void ft_call_start(lua_State *L) { /* instance, op, params -- call */
+  int base = lua_gettop(L) - 2;
+  ft_engine *E = ft_engine_check(L);
+  ft_instance *inst = luaL_checkudata(L, base, FT_INSTANCE_META);
+  const char *name = luaL_checkstring(L, base + 1);
+  int op = ft_op_find(name);
+  if (op < 0)
+    luaL_error(L, "unknown operation '%s'", name);
+  luaL_checktype(L, base + 2, LUA_TTABLE);
+  luaL_checkstack(L, 20, "finetune");
+  lua_remove(L, base + 1);
+  start_slot(L, E, op, ft_slot_of(L, inst->reg, op));
+}
+
+static int sleep_op(lua_State *L, ft_call *c) {
+  if (c->user_state++ > 0) {
+    lua_pushboolean(L, 1);
+    return FT_DONE;
+  }
+  lua_rawgeti(L, FT_PARAMS, 1);
+  return ft_call_sleep(L, c, lua_tonumber(L, -1));
+}
+
+/* core.sleep(seconds) -> a call that is done after that time */
+int ft_call_sleeper(lua_State *L) {
+  static const ft_slot slot = {sleep_op, NULL, NULL};
+  ft_engine *E = ft_engine_check(L);
+  lua_Number seconds = luaL_checknumber(L, 1);
+  luaL_argcheck(L, seconds >= 0 && seconds <= 1e9, 1, "seconds must be between 0 and 1e9");
+  ft_engine_push(L, FT_EU_INTERNAL);
+  lua_createtable(L, 1, 0);
+  lua_pushnumber(L, seconds);
+  lua_rawseti(L, -2, 1);
+  start_slot(L, E, -1, &slot);
+  return 1;
+}
+
+/* ---- results ---- */
+
+int ft_call_result(lua_State *L, int idx) {
+  ft_call *c = ft_call_check(L, idx);
+  idx = lua_absindex(L, idx);
+  if (c->state != FT_CS_DONE) {
+    lua_pushnil(L);
+    lua_pushnil(L);
+    return 0;
+  }
+  lua_getiuservalue(L, idx, FT_CU_VALUE);
+  lua_getiuservalue(L, idx, FT_CU_ERROR);
+  return 1;
+}
+
+/* Tells one callback of the first call that owes any. The state is right before
+   the callback runs: it may raise. */
+int ft_call_deliver(lua_State *L) {
+  ft_engine *E = ft_engine_of(L);
+  ft_call *c = E->owed_first;
+  if (c == NULL)
+    return 0;
+  ft_engine_find(L, E, c);
+  int call = lua_gettop(L);
+  lua_getiuservalue(L, call, FT_CU_ON_DONE);
+  int more = lua_rawgeti(L, -1, ++c->next_callback) != LUA_TNIL;
+  if (!more) {
+    E->owed_first = c->owed_next;
+    if (E->owed_first == NULL)
+      E->owed_last = NULL;
+    c->owed = 0;
+    clear_uv(L, call, FT_CU_ON_DONE);
+    call_let_go(L, c);
+  } else {
+    ft_call_result(L, call);
+    lua_call(L, 2, 0);
+  }
+  lua_settop(L, call - 1);
+  return more;
+}
+
+/* ---- methods ---- */
+
+static int call_done(lua_State *L) {
+  lua_pushboolean(L, ft_call_check(L, 1)->state == FT_CS_DONE);
+  return 1;
+}
+
+static int call_result(lua_State *L) {
+  if (!ft_call_result(L, 1))
+    ft_raise_usage(L, "the call is not done yet: use call:await(), or wait for call:done()");
+  ft_call *c = ft_call_check(L, 1);
+  if (c->ok) {
+    lua_pop(L, 1);
+    return 1;
+  }
+  return 2;
+}
+
+static int call_cancel(lua_State *L) {
+  ft_call *c = ft_call_check(L, 1);
+  int running = 0;
+  if (c->state != FT_CS_DONE) {
+    ft_engine_check(L);
+    running = ft_call_cancel(L, c);
+  }
+  lua_pushboolean(L, running);
+  return 1;
+}
+
+static int call_on_done(lua_State *L) {
+  ft_call *c = ft_call_check(L, 1);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  if (c->state == FT_CS_DONE && !c->owed) {
+    lua_settop(L, 2);
+    ft_call_result(L, 1);
+    lua_call(L, 2, 0);
+    return 0;
+  }
+  if (lua_getiuservalue(L, 1, FT_CU_ON_DONE) != LUA_TTABLE) {
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, FT_CU_ON_DONE);
+    lua_replace(L, 3);
+  }
+  lua_pushvalue(L, 2);
+  lua_rawseti(L, 3, (lua_Integer)lua_rawlen(L, 3) + 1);
+  return 0;
+}
+
+static int call_tostring(lua_State *L) {
+  static const char *const words[] = {"new", "running", "waiting", "done"};
+  ft_call *c = ft_call_check(L, 1);
+  lua_pushfstring(L, "finetune.call: %s %s (%s)", c->inst != NULL ? c->inst->reg->name : "?",
+                  ft_op_name(c->op), words[c->state]);
+  return 1;
+}
+
+static int call_gc(lua_State *L) {
+  ft_call *c = ft_call_check(L, 1);
+  ft_engine *E = c->E;
+  c->E = NULL;
+  if (E == NULL || E->multi == NULL)
+    return 0; /* half made, or the engine is gone and took everything with it */
+  ft_timer_clear(E, &c->timer);
+  ft_engine_unreserve(E);
+  return 0;
+}
+
+static const luaL_Reg call_methods[] = {{"done", call_done},
+                                        {"result", call_result},
+                                        {"cancel", call_cancel},
+                                        {"on_done", call_on_done},
+                                        {NULL, NULL}};
+
+static const luaL_Reg call_meta[] = {
+    {"__gc", call_gc}, {"__close", call_cancel}, {"__tostring", call_tostring}, {NULL, NULL}};
+
+/* [0, +1] the table of methods, which wait.lua completes */
+void ft_call_open(lua_State *L) {
+  luaL_newmetatable(L, FT_CALL_META);
+  luaL_setfuncs(L, call_meta, 0);
+  luaL_newlib(L, call_methods);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__index");
+  lua_remove(L, -2);
+}

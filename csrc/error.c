@@ -1,0 +1,235 @@
+/*
+** error.c: the error value, a table {kind, op, provider, message, ...} with a
+** __tostring, and the redaction of secrets by value.
+*/
+#include "ft.h"
+
+#include <string.h>
+
+int ft_error(lua_State *L, const char *kind, const char *fmt, ...) {
+  va_list args;
+  lua_createtable(L, 0, 6);
+  lua_pushstring(L, kind);
+  lua_setfield(L, -2, "kind");
+  va_start(args, fmt);
+  lua_pushvfstring(L, fmt, args);
+  va_end(args);
+  lua_setfield(L, -2, "message");
+  luaL_setmetatable(L, FT_ERROR_META);
+  return FT_FAIL;
+}
+
+int ft_raise_usage(lua_State *L, const char *fmt, ...) {
+  va_list args;
+  ft_error(L, "usage", "%s", "");
+  va_start(args, fmt);
+  lua_pushvfstring(L, fmt, args);
+  va_end(args);
+  lua_setfield(L, -2, "message");
+  return lua_error(L);
+}
+
+int ft_error_is(lua_State *L, int idx) {
+  if (!lua_istable(L, idx) || !lua_getmetatable(L, idx))
+    return 0;
+  luaL_getmetatable(L, FT_ERROR_META);
+  int same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+/* What a raise or a provider's `nil, err` left on top becomes an error value:
+   a table with a message keeps its fields, anything else becomes the message. */
+void ft_error_coerce(lua_State *L, const char *kind) {
+  if (ft_error_is(L, -1))
+    return;
+  if (lua_istable(L, -1) && lua_getfield(L, -1, "message") != LUA_TNIL) {
+    lua_pop(L, 1);
+    if (lua_getfield(L, -1, "kind") != LUA_TSTRING) {
+      lua_pushstring(L, kind);
+      lua_setfield(L, -3, "kind");
+    }
+    lua_pop(L, 1);
+    if (!lua_getmetatable(L, -1))
+      luaL_setmetatable(L, FT_ERROR_META);
+    else
+      lua_pop(L, 1);
+    return;
+  }
+  if (lua_istable(L, -1))
+    lua_pop(L, 1);
+  const char *words = luaL_tolstring(L, -1, NULL);
+  ft_error(L, kind, "%s", words);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+/* ---- redaction ---- */
+
+#define REDACTED "[redacted]"
+
+static const char *find_bytes(const char *s, size_t n, const char *what, size_t m) {
+  for (; n >= m; s++, n--) {
+    const char *p = memchr(s, what[0], n - m + 1);
+    if (p == NULL)
+      return NULL;
+    n -= (size_t)(p - s);
+    s = p;
+    if (memcmp(s, what, m) == 0)
+      return s;
+  }
+  return NULL;
+}
+
+/* [-1, +1] the string on top without `secret` */
+static void redact_one(lua_State *L, const char *secret, size_t m) {
+  size_t n;
+  const char *s = lua_tolstring(L, -1, &n), *end = s + n, *hit;
+  if (m == 0 || (hit = find_bytes(s, n, secret, m)) == NULL)
+    return;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (; hit != NULL; hit = find_bytes(s, (size_t)(end - s), secret, m)) {
+    luaL_addlstring(&b, s, (size_t)(hit - s));
+    luaL_addstring(&b, REDACTED);
+    s = hit + m;
+  }
+  luaL_addlstring(&b, s, (size_t)(end - s));
+  luaL_pushresult(&b);
+  lua_remove(L, -2);
+}
+
+void ft_redact(lua_State *L, int secrets) {
+  if (lua_type(L, -1) != LUA_TSTRING || !lua_istable(L, secrets))
+    return;
+  secrets = lua_absindex(L, secrets);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, secrets);
+  for (lua_Integer i = 1; i <= n; i++) {
+    size_t m;
+    lua_rawgeti(L, secrets, i);
+    const char *secret = lua_tolstring(L, -1, &m);
+    lua_insert(L, -2); /* secret below the string */
+    redact_one(L, secret, m);
+    lua_remove(L, -2);
+  }
+}
+
+/* Redacts every string of the table at idx, and of tables in it to `depth`
+   levels. Keys stay: a secret is a value. */
+void ft_redact_table(lua_State *L, int idx, int secrets, int depth) {
+  luaL_checkstack(L, 8, "error value");
+  idx = lua_absindex(L, idx);
+  for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+    if (lua_type(L, -1) == LUA_TSTRING) {
+      lua_pushvalue(L, -2);
+      lua_pushvalue(L, -2);
+      ft_redact(L, secrets);
+      if (lua_rawequal(L, -1, -3))
+        lua_pop(L, 2);
+      else
+        lua_rawset(L, idx); /* an existing field: allowed in a traversal */
+    } else if (lua_istable(L, -1) && depth > 0)
+      ft_redact_table(L, -1, secrets, depth - 1);
+  }
+}
+
+/* The error at idx gets op and provider, where absent, and loses every secret.
+   `report` and `candidates` are the caller's own data: they are redacted too. */
+void ft_error_complete(lua_State *L, int idx, ft_instance *inst, int instance_idx, const char *op) {
+  idx = lua_absindex(L, idx);
+  if (!lua_istable(L, idx))
+    return;
+  if (lua_getfield(L, idx, "op") == LUA_TNIL) {
+    lua_pushstring(L, op);
+    lua_setfield(L, idx, "op");
+  }
+  if (lua_getfield(L, idx, "provider") == LUA_TNIL) {
+    lua_pushstring(L, inst->reg->name);
+    lua_setfield(L, idx, "provider");
+  }
+  lua_pop(L, 2);
+  lua_getiuservalue(L, instance_idx, FT_IU_SECRETS);
+  if (lua_rawlen(L, -1) > 0)
+    ft_redact_table(L, idx, lua_gettop(L), 6);
+  lua_pop(L, 1);
+}
+
+/* ---- tostring ---- */
+
+static void add_field(lua_State *L, luaL_Buffer *b, const char *before, const char *key,
+                      const char *after) {
+  if (lua_getfield(L, 1, key) == LUA_TNIL || lua_istable(L, -1)) {
+    lua_pop(L, 1);
+    return;
+  }
+  luaL_tolstring(L, -1, NULL);
+  lua_remove(L, -2);
+  lua_pushfstring(L, "%s%s%s", before, lua_tostring(L, -1), after);
+  lua_remove(L, -2);
+  luaL_addvalue(b);
+}
+
+/* 1 where the error knows how often it was tried, and that was more than once */
+static int tried_again(lua_State *L) {
+  lua_getfield(L, 1, "attempts");
+  int again = lua_isinteger(L, -1) && lua_tointeger(L, -1) > 1;
+  lua_pop(L, 1);
+  return again;
+}
+
+/* finetune: openai create_job: 429 rate_limit_exceeded: words (request req_1, 3 attempts) */
+static int error_tostring(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  int request = lua_getfield(L, 1, "request_id") == LUA_TSTRING, again = tried_again(L);
+  lua_settop(L, 1);
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  luaL_addstring(&b, "finetune:");
+  add_field(L, &b, " ", "provider", "");
+  add_field(L, &b, " ", "op", "");
+  luaL_addstring(&b, b.n > 9 ? ":" : "");
+  add_field(L, &b, " ", "status", "");
+  add_field(L, &b, " ", "code", ":");
+  add_field(L, &b, " ", "message", "");
+  if (request)
+    add_field(L, &b, " (request ", "request_id", again ? ", " : ")");
+  if (again)
+    add_field(L, &b, request ? "" : " (", "attempts", " attempts)");
+  luaL_pushresult(&b);
+  return 1;
+}
+
+int ft_error_new(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, 1);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, 2);
+  }
+  luaL_setmetatable(L, FT_ERROR_META);
+  return 1;
+}
+
+int ft_error_is_lua(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_pushboolean(L, ft_error_is(L, 1));
+  return 1;
+}
+
+/* error values pass unchanged; words get the traceback that a script's author needs */
+int ft_traceback(lua_State *L) {
+  if (lua_type(L, 1) == LUA_TSTRING)
+    luaL_traceback(L, L, lua_tostring(L, 1), 1);
+  return 1;
+}
+
+void ft_error_open(lua_State *L) {
+  luaL_newmetatable(L, FT_ERROR_META);
+  lua_pushcfunction(L, error_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pop(L, 1);
+  ft_error(L, "memory", "not enough memory");
+}

@@ -1,0 +1,25 @@
+/*
+** outfile.h: a file that appears whole or not at all: written under a temporary
+** name in the same directory, flushed to the disk, then renamed. No Lua, no
+** allocation but the one of its name; every function answers 0 or an errno.
+*/
+#ifndef FT_OUTFILE_H
+#define FT_OUTFILE_H
+
+#include <stddef.h>
+
+typedef struct ft_outfile {
+  int fd;     /* -1 when not open */
+  char *temp; /* malloc'd: name while being written */
+  char *path; /* malloc'd: name at the end */
+} ft_outfile;
+
+#define FT_OUTFILE_CLOSED                                                                          \
+  { -1, NULL, NULL }
+
+int ft_outfile_open(ft_outfile *f, const char *path);
+int ft_outfile_write(ft_outfile *f, const void *bytes, size_t n);
+int ft_outfile_commit(ft_outfile *f); /* closes in any case; on failure nothing is left behind */
+void ft_outfile_abort(ft_outfile *f); /* idempotent */
+
+#endif

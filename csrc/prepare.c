@@ -1,0 +1,197 @@
+/*
+** prepare.c: the default of the operation prepare_data, written like any
+** provider's operation: against finetune.h, in steps that never take long. The
+** scratch table holds {dataset, next}; `next` counts the examples of an array.
+*/
+#include "dataset.h"
+#include "finetune.h"
+
+#include <lauxlib.h>
+
+static const double SLICE = 0.002; /* seconds of work in one step */
+static const double IDLE = 0.01;   /* seconds until an empty pipe is looked at again */
+
+enum { STATE_NEW, STATE_FILE, STATE_ARRAY };
+
+/* ---- examples of a Lua array ---- */
+
+static int encode_protected(lua_State *L) { /* value -- JSON */
+  ft_getapi(L)->encode(L, 1);
+  return 1;
+}
+
+/* [-1, +1] what was raised, as words: the message of an error value */
+static const char *raised_words(lua_State *L) {
+  if (lua_istable(L, -1)) {
+    if (lua_getfield(L, -1, "message") == LUA_TSTRING)
+      lua_remove(L, -2);
+    else
+      lua_pop(L, 1);
+  }
+  const char *words = luaL_tolstring(L, -1, NULL);
+  lua_remove(L, -2);
+  return words;
+}
+
+/* [-1, +1] the value on top as JSON, 1; or words, 0. A string is JSON already. */
+static int encode(lua_State *L) {
+  if (lua_type(L, -1) == LUA_TSTRING)
+    return 1;
+  if (!lua_istable(L, -1)) {
+    lua_pushfstring(L, "an example must be a table, not a %s", luaL_typename(L, -1));
+    lua_remove(L, -2);
+    return 0;
+  }
+  lua_pushcfunction(L, encode_protected);
+  lua_insert(L, -2);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_ERRMEM)
+    lua_error(L);
+  if (status != LUA_OK)
+    raised_words(L);
+  return status == LUA_OK;
+}
+
+static int add_example(lua_State *L, ft_dataset *d) { /* example -- */
+  size_t n;
+  int good = encode(L);
+  const char *s = lua_tolstring(L, -1, &n);
+  int going = good ? ft_dataset_add(d, s, n) : ft_dataset_reject(d, s);
+  lua_pop(L, 1);
+  return going;
+}
+
+/* 1: all were added, or it makes no sense to go on */
+static int add_slice(lua_State *L, const ft_api *api, ft_dataset *d) {
+  double until = api->now() + SLICE;
+  lua_getfield(L, FT_PARAMS, "examples");
+  lua_getfield(L, FT_SCRATCH, "next");
+  lua_Integer next = lua_tointeger(L, -1), n = (lua_Integer)lua_rawlen(L, -2);
+  int going = 1;
+  lua_pop(L, 1);
+  while (going && next <= n && api->now() < until) {
+    lua_rawgeti(L, -1, next++);
+    going = add_example(L, d);
+  }
+  lua_pop(L, 1);
+  lua_pushinteger(L, next);
+  lua_setfield(L, FT_SCRATCH, "next");
+  return !going || next > n;
+}
+
+/* ---- beginning ---- */
+
+static void cancelled(lua_State *L, ft_call *c) {
+  (void)c;
+  lua_getfield(L, FT_SCRATCH, "dataset");
+  ft_dataset *d = ft_dataset_test(L, -1);
+  if (d != NULL)
+    ft_dataset_close(d); /* the temporary file goes now, not with the garbage */
+}
+
+/* [0, +1] the dataset, kept in the scratch table; 0 and an error value */
+static int make_dataset(lua_State *L, ft_call *c, const ft_api *api) {
+  lua_pushcfunction(L, ft_dataset_new);
+  lua_pushvalue(L, FT_PARAMS);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_ERRMEM)
+    lua_error(L);
+  if (status != LUA_OK) {
+    api->fail(L, "usage", "%s", raised_words(L));
+    return 0;
+  }
+  lua_pushvalue(L, -1);
+  lua_setfield(L, FT_SCRATCH, "dataset");
+  api->cancel_hook(c, cancelled);
+  return 1;
+}
+
+static int begin_file(lua_State *L, ft_call *c, const ft_api *api) { /* path -- */
+  if (!make_dataset(L, c, api))
+    return FT_FAIL;
+  ft_dataset_feed(ft_dataset_test(L, -1), lua_tostring(L, -2));
+  *api->state(c) = STATE_FILE;
+  return FT_WAIT;
+}
+
+static int begin_array(lua_State *L, ft_call *c, const ft_api *api) { /* array -- */
+  lua_pushnil(L);
+  if (lua_rawlen(L, -2) == 0 && lua_next(L, -2) != 0)
+    return api->fail(L, "usage",
+                     "examples must be an array of examples; for a single one write {example}");
+  if (!make_dataset(L, c, api))
+    return FT_FAIL;
+  lua_pushinteger(L, 1);
+  lua_setfield(L, FT_SCRATCH, "next");
+  *api->state(c) = STATE_ARRAY;
+  return FT_WAIT;
+}
+
+/* a dataset that Lua has filled, from an iterator say */
+static int begin_dataset(lua_State *L, ft_call *c, const ft_api *api) {
+  if (ft_dataset_test(L, -1) == NULL)
+    return api->fail(L, "usage", "examples is no dataset, or one that was finished before");
+  lua_setfield(L, FT_SCRATCH, "dataset");
+  api->cancel_hook(c, cancelled);
+  *api->state(c) = STATE_FILE;
+  return FT_WAIT;
+}
+
+/* FT_WAIT: begun, *state says how; FT_FAIL: an error value is on top */
+static int begin(lua_State *L, ft_call *c, const ft_api *api) {
+  int path = lua_getfield(L, FT_PARAMS, "path") != LUA_TNIL;
+  int type = lua_getfield(L, FT_PARAMS, "examples");
+  if (path == (type != LUA_TNIL))
+    return api->fail(L, "usage",
+                     path ? "examples and path were both given; give one of them"
+                          : "give examples (an array, an iterator) or path (a file)");
+  if (type == LUA_TNIL)
+    lua_pop(L, 1); /* the path is on top */
+  switch (type) {
+  case LUA_TNIL:
+  case LUA_TSTRING:
+    return begin_file(L, c, api);
+  case LUA_TTABLE:
+    return begin_array(L, c, api);
+  case LUA_TUSERDATA:
+    return begin_dataset(L, c, api);
+  default:
+    return api->fail(L, "usage", "examples must be an array, an iterator or a path, not a %s",
+                     lua_typename(L, type));
+  }
+}
+
+/* ---- the operation ---- */
+
+static int finish(lua_State *L, const ft_api *api, ft_dataset *d) {
+  const char *kind = ft_dataset_finish(L, d);
+  if (kind == NULL) {
+    lua_pop(L, 1);
+    return FT_DONE;
+  }
+  api->fail(L, kind, "%s", lua_tostring(L, -1)); /* report message -- report message error */
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "report");
+  return FT_FAIL;
+}
+
+int ft_prepare_data(lua_State *L, ft_call *c);
+int ft_prepare_data(lua_State *L, ft_call *c) {
+  const ft_api *api = ft_getapi(L);
+  int *state = api->state(c);
+  if (*state == STATE_NEW && begin(L, c, api) == FT_FAIL)
+    return FT_FAIL;
+  lua_settop(L, FT_FIRSTFREE - 1);
+  lua_getfield(L, FT_SCRATCH, "dataset");
+  ft_dataset *d = ft_dataset_test(L, -1);
+  if (d == NULL)
+    return api->fail(L, "usage", "the dataset was finished by somebody else");
+  enum ft_progress p = FT_DATASET_MORE;
+  if (*state == STATE_ARRAY)
+    p = add_slice(L, api, d) ? FT_DATASET_END : FT_DATASET_MORE;
+  else
+    p = ft_dataset_advance(d, SLICE);
+  if (p == FT_DATASET_END)
+    return finish(L, api, d);
+  return api->sleep(L, c, p == FT_DATASET_IDLE ? IDLE : 0);
+}

@@ -1,0 +1,488 @@
+/*
+** request.c: a request table (finetune.h) to a transfer that is ready to begin.
+** Everything here runs inside a protected call: a wrong request raises.
+*/
+#include "ft.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { R_REQUEST = 1, R_TRANSFER, R_INSTANCE, R_CONFIG, R_ANCHOR, R_TOP = R_ANCHOR };
+
+typedef struct Request {
+  lua_State *L;
+  ft_transfer *t;
+  int anchors;
+} Request;
+
+static int wrong(Request *r, const char *what) {
+  return luaL_error(r->L, "request: %s", what);
+}
+
+static void no_memory(Request *r, int ok) {
+  if (!ok)
+    wrong(r, r->t->url.full ? "the URL is too long" : "not enough memory");
+}
+
+/* keeps the value on top alive as long as the transfer [-1, 0] */
+static void anchor(Request *r) {
+  lua_rawseti(r->L, R_ANCHOR, ++r->anchors);
+}
+
+static const char *string_field(Request *r, int table, const char *key) {
+  int type = lua_getfield(r->L, table, key);
+  if (type != LUA_TNIL && type != LUA_TSTRING)
+    luaL_error(r->L, "request: %s must be a string, not a %s", key, lua_typename(r->L, type));
+  return lua_tostring(r->L, -1); /* stays on the stack */
+}
+
+static double number_field(Request *r, int table, const char *key, double otherwise) {
+  int type = lua_getfield(r->L, table, key);
+  if (type != LUA_TNIL && type != LUA_TNUMBER)
+    luaL_error(r->L, "request: %s must be a number, not a %s", key, lua_typename(r->L, type));
+  double v = type == LUA_TNIL ? otherwise : lua_tonumber(r->L, -1);
+  lua_pop(r->L, 1);
+  return v;
+}
+
+/* ---- URL ---- */
+
+/* no blank, control character or byte that would end a request line early */
+static int url_clean(const char *s, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)s[i] <= ' ' || s[i] == 0x7F)
+      return 0;
+  return 1;
+}
+
+static void url_base(Request *r) {
+  size_t n, m = 0;
+  lua_State *L = r->L;
+  ft_buf *url = &r->t->url;
+  const char *path = string_field(r, R_REQUEST, "path");
+  const char *s = path != NULL ? path : string_field(r, R_REQUEST, "url");
+  if (s == NULL)
+    wrong(r, "needs a path or a url");
+  s = lua_tolstring(L, -1, &n);
+  if (!url_clean(s, n))
+    wrong(r, "its path or url holds a blank or a control character: percent-encode it");
+  if (path != NULL) {
+    lua_getfield(L, R_CONFIG, "base_url");
+    const char *base = lua_tolstring(L, -1, &m);
+    if (base == NULL) {
+      ft_error(L, "config", "there is no base_url: give one to create_provider");
+      lua_error(L);
+    }
+    no_memory(r, ft_buf_add(url, base, m));
+  } else if (strncasecmp(s, "http://", 7) != 0 && strncasecmp(s, "https://", 8) != 0)
+    wrong(r, "its url must begin with http:// or https://");
+  no_memory(r, ft_buf_add(url, s, n));
+  lua_settop(L, R_TOP);
+}
+
+static void add_pair(Request *r, const char *key, size_t n, int value) {
+  size_t m;
+  ft_buf *url = &r->t->url;
+  const char *v = luaL_tolstring(r->L, value, &m);
+  int query = url->len > 0 && memchr(url->data, '?', url->len) != NULL;
+  no_memory(r, ft_buf_addchar(url, query ? '&' : '?'));
+  ft_escape(url, key, n);
+  no_memory(r, ft_buf_addchar(url, '='));
+  ft_escape(url, v, m);
+  lua_pop(r->L, 1);
+}
+
+/* the pairs of the table at `table` that `over` (0: none) does not override,
+   sorted, so that a request is the same bytes each time */
+static void add_query(Request *r, int table, int over) {
+  lua_State *L = r->L;
+  size_t n;
+  ft_key *keys = ft_sorted_keys(L, table, &n);
+  int top = lua_gettop(L);
+  for (size_t i = 0; i < n; i++) {
+    lua_pushlstring(L, keys[i].s, keys[i].len);
+    if (over != 0)
+      lua_pushvalue(L, -1);
+    int mine = over == 0 || lua_rawget(L, over) == LUA_TNIL;
+    lua_settop(L, top + 1);
+    if (mine && lua_rawget(L, table) == LUA_TTABLE)
+      wrong(r, "query must be a table of names and plain values");
+    if (mine)
+      add_pair(r, keys[i].s, keys[i].len, top + 1);
+    lua_settop(L, top);
+  }
+  lua_pop(L, 1);
+}
+
+static void url_query(Request *r, int own) {
+  lua_State *L = r->L;
+  int mine = lua_getfield(L, R_REQUEST, "query") == LUA_TTABLE ? lua_gettop(L) : 0;
+  int theirs = own && lua_getfield(L, R_CONFIG, "query") == LUA_TTABLE ? lua_gettop(L) : 0;
+  if (theirs != 0)
+    add_query(r, theirs, mine);
+  if (mine != 0)
+    add_query(r, mine, 0);
+  no_memory(r, ft_buf_addchar(&r->t->url, '\0'));
+  lua_settop(L, R_TOP);
+}
+
+/* ---- headers ---- */
+
+static void add_header(Request *r, const char *name, const char *value, size_t n) {
+  lua_State *L = r->L;
+  if (*name == '\0' || strpbrk(name, "\r\n: ") != NULL)
+    luaL_error(L, "request: '%s' is not a header's name", name);
+  if (strlen(value) != n || strpbrk(value, "\r\n") != NULL)
+    luaL_error(L, "request: the header '%s' holds a newline or a NUL", name);
+  /* libcurl sends "Name;" as an empty header, and takes "Name:" as a removal */
+  const char *line = lua_pushfstring(L, n > 0 ? "%s: %s" : "%s;", name, value);
+  struct curl_slist *list = curl_slist_append(r->t->headers, line);
+  if (list == NULL)
+    luaL_error(L, "not enough memory");
+  r->t->headers = list;
+  lua_pop(L, 1);
+}
+
+static int has_header(const ft_transfer *t, const char *name) {
+  size_t n = strlen(name);
+  for (struct curl_slist *h = t->headers; h != NULL; h = h->next)
+    if (strncasecmp(h->data, name, n) == 0 && (h->data[n] == ':' || h->data[n] == ';'))
+      return 1;
+  return 0;
+}
+
+static void add_headers(Request *r, int table, const char *where) {
+  lua_State *L = r->L;
+  size_t n;
+  if (lua_getfield(L, table, where) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (!lua_istable(L, -1))
+    wrong(r, "headers must be a table of names and strings");
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1))
+      wrong(r, "headers must be a table of names and strings");
+    lua_pushvalue(L, -1);
+    const char *v = lua_tolstring(L, -1, &n);
+    if (!has_header(r->t, lua_tostring(L, -3)))
+      add_header(r, lua_tostring(L, -3), v, n);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* "set OPENAI_API_KEY" : the variables that would have given the key */
+static void missing_key(Request *r) {
+  lua_State *L = r->L;
+  lua_getiuservalue(L, R_INSTANCE, FT_IU_REG);
+  lua_getiuservalue(L, -1, FT_RU_FACTS);
+  const char *variable = NULL;
+  if (lua_getfield(L, -1, "env") == LUA_TTABLE && lua_getfield(L, -1, "api_key") != LUA_TNIL) {
+    if (lua_istable(L, -1))
+      lua_rawgeti(L, -1, 1);
+    variable = lua_tostring(L, -1);
+  }
+  if (variable != NULL)
+    ft_error(L, "config",
+             "there is no API key: set the environment variable %s, or give api_key to "
+             "create_provider",
+             variable);
+  else
+    ft_error(L, "config", "there is no API key: give api_key to create_provider");
+  lua_error(L);
+}
+
+/* the credentials: `auth = {header, prefix}` of the configuration, with api_key */
+static void add_auth(Request *r) {
+  lua_State *L = r->L;
+  if (lua_getfield(L, R_CONFIG, "api_key") == LUA_TBOOLEAN && !lua_toboolean(L, -1)) {
+    lua_pop(L, 1); /* false: this service wants none */
+    return;
+  }
+  size_t n;
+  const char *key = lua_tostring(L, -1);
+  if (key == NULL)
+    missing_key(r);
+  const char *header = "Authorization", *prefix = "Bearer ";
+  if (lua_getfield(L, R_CONFIG, "auth") == LUA_TTABLE) {
+    lua_getfield(L, -1, "header");
+    lua_getfield(L, -2, "prefix");
+    header = luaL_optstring(L, -2, header);
+    prefix = luaL_optstring(L, -1, "");
+  }
+  if (!has_header(r->t, header)) {
+    lua_pushfstring(L, "%s%s", prefix, key);
+    const char *value = lua_tolstring(L, -1, &n);
+    add_header(r, header, value, n);
+  }
+  lua_settop(L, R_TOP);
+}
+
+/* request.headers win over the configuration's, and both over the defaults */
+static void headers(Request *r, int own) {
+  ft_transfer *t = r->t;
+  add_headers(r, R_REQUEST, "headers");
+  if (own) {
+    add_headers(r, R_CONFIG, "headers");
+    add_auth(r);
+  }
+  if (t->decode == FT_DECODE_JSON && !has_header(t, "Accept"))
+    add_header(r, "Accept", "application/json", 16);
+  if (t->post != NULL && !has_header(t, "Content-Type"))
+    add_header(r, "Content-Type", "application/json", 16);
+  /* an empty Expect: nobody waits a second for a 100 that never comes; libcurl
+     takes "Expect:" as "do not send it" */
+  if (t->has_body) {
+    struct curl_slist *list = curl_slist_append(t->headers, "Expect:");
+    if (list == NULL)
+      luaL_error(r->L, "not enough memory");
+    t->headers = list;
+  }
+}
+
+/* ---- body ---- */
+
+/* a slice of a file: {path, offset, length, size, mtime} at `table` */
+static ft_source *add_source(Request *r, int table) {
+  ft_transfer *t = r->t;
+  if (t->nsrc == FT_SOURCES_MAX)
+    wrong(r, "too many files");
+  ft_source *s = &t->src[t->nsrc++];
+  s->fd = -1;
+  s->owner = t;
+  s->path = string_field(r, table, "path");
+  if (s->path == NULL || strlen(s->path) != lua_rawlen(r->L, -1))
+    wrong(r, "a file needs a path without NUL");
+  anchor(r);
+  s->offset = (curl_off_t)number_field(r, table, "offset", 0);
+  s->size = (curl_off_t)number_field(r, table, "size", -1);
+  s->length = (curl_off_t)number_field(r, table, "length", -1);
+  lua_getfield(r->L, table, "mtime");
+  s->mtime = (long long)luaL_optinteger(r->L, -1, -1);
+  lua_pop(r->L, 1);
+  if (s->length < 0 && ft_file_info(r->L, s->path)) {
+    s->length = (curl_off_t)number_field(r, lua_gettop(r->L), "size", 0) - s->offset;
+    lua_pop(r->L, 1);
+  } else if (s->length < 0) {
+    ft_error(r->L, "data", "%s", lua_tostring(r->L, -1));
+    lua_error(r->L);
+  }
+  if (s->offset < 0 || s->length < 0)
+    wrong(r, "a file's offset lies outside the file");
+  t->file_transfer = 1;
+  return s;
+}
+
+static void check_mime(Request *r, CURLcode code) {
+  if (code != CURLE_OK)
+    wrong(r, "not enough memory for a part");
+}
+
+static void add_part(Request *r, int table) {
+  lua_State *L = r->L;
+  size_t n;
+  curl_mimepart *part = curl_mime_addpart(r->t->mime);
+  const char *name = string_field(r, table, "name");
+  if (part == NULL || name == NULL)
+    wrong(r, "a part of multipart needs a name");
+  check_mime(r, curl_mime_name(part, name));
+  const char *path = string_field(r, table, "path"), *value = string_field(r, table, "value");
+  const char *filename = string_field(r, table, "filename");
+  const char *type = string_field(r, table, "type");
+  if ((path == NULL) == (value == NULL))
+    wrong(r, "a part of multipart needs either a value or a path");
+  if (value != NULL) {
+    lua_getfield(L, table, "value");
+    value = lua_tolstring(L, -1, &n);
+    check_mime(r, curl_mime_data(part, value, n));
+  } else if (!ft_transfer_part(part, add_source(r, table)))
+    wrong(r, "not enough memory for a part");
+  if (filename != NULL)
+    check_mime(r, curl_mime_filename(part, filename));
+  if (type != NULL && strpbrk(type, "\r\n") != NULL)
+    wrong(r, "a part's type holds a newline");
+  if (type != NULL)
+    check_mime(r, curl_mime_type(part, type));
+  lua_settop(L, table);
+}
+
+static void multipart(Request *r, int list) {
+  lua_State *L = r->L;
+  r->t->mime = curl_mime_init(r->t->easy);
+  if (r->t->mime == NULL)
+    wrong(r, "not enough memory");
+  lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (lua_rawgeti(L, list, i) != LUA_TTABLE)
+      wrong(r, "multipart must be an array of parts");
+    add_part(r, lua_gettop(L));
+    lua_settop(L, list);
+  }
+}
+
+static void post_string(Request *r) { /* [-1, 0] */
+  r->t->post = lua_tolstring(r->L, -1, &r->t->post_len);
+  anchor(r);
+}
+
+static void body(Request *r) {
+  lua_State *L = r->L;
+  ft_transfer *t = r->t;
+  if (lua_getfield(L, R_REQUEST, "json") != LUA_TNIL) {
+    ft_json_encode(L, -1);
+    post_string(r);
+  } else if (lua_getfield(L, R_REQUEST, "body") != LUA_TNIL) {
+    luaL_checktype(L, -1, LUA_TSTRING);
+    post_string(r);
+  } else if (lua_getfield(L, R_REQUEST, "multipart") == LUA_TTABLE)
+    multipart(r, lua_gettop(L));
+  else if (lua_getfield(L, R_REQUEST, "file") == LUA_TTABLE)
+    add_source(r, lua_gettop(L));
+  t->has_body = t->post != NULL || t->mime != NULL || t->nsrc > 0;
+  lua_settop(L, R_TOP);
+}
+
+/* ---- the rest ---- */
+
+static void method(Request *r) {
+  ft_transfer *t = r->t;
+  const char *m = string_field(r, R_REQUEST, "method");
+  if (m == NULL)
+    m = t->has_body ? "POST" : "GET";
+  if (strlen(m) >= sizeof t->method || strspn(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(m) ||
+      *m == '\0')
+    wrong(r, "method must be a word in capitals");
+  strcpy(t->method, m);
+  lua_pop(r->L, 1);
+  t->is_get = strcmp(t->method, "GET") == 0 || strcmp(t->method, "HEAD") == 0;
+  /* a POST without a body must still say so: an empty one */
+  if (!t->is_get && !t->has_body && strcmp(t->method, "DELETE") != 0) {
+    t->post = "";
+    t->post_len = 0;
+    t->has_body = 1;
+  }
+}
+
+static void retry(Request *r) {
+  ft_transfer *t = r->t;
+  const char *policy = string_field(r, R_REQUEST, "retry");
+  int post = strcmp(t->method, "POST") == 0 || strcmp(t->method, "PATCH") == 0;
+  if (policy == NULL)
+    t->once = post;
+  else if (strcmp(policy, "never") == 0)
+    t->once = 1;
+  else if (strcmp(policy, "safe") != 0 && strcmp(policy, "idempotent") != 0)
+    wrong(r, "retry must be \"safe\", \"idempotent\" or \"never\"");
+  lua_pop(r->L, 1);
+}
+
+static void decode(Request *r) {
+  const char *how = string_field(r, R_REQUEST, "decode");
+  if (how == NULL || strcmp(how, "json") == 0)
+    r->t->decode = FT_DECODE_JSON;
+  else if (strcmp(how, "text") == 0)
+    r->t->decode = FT_DECODE_TEXT;
+  else if (strcmp(how, "none") == 0)
+    r->t->decode = FT_DECODE_NONE;
+  else
+    wrong(r, "decode must be \"json\", \"text\" or \"none\"");
+  lua_pop(r->L, 1);
+}
+
+static void accept_list(Request *r) {
+  ft_transfer *t = r->t;
+  if (lua_getfield(r->L, R_REQUEST, "accept") == LUA_TTABLE)
+    for (lua_Integer i = 1; t->naccept < 8 && lua_rawgeti(r->L, -1, i) == LUA_TNUMBER; i++) {
+      t->accept[t->naccept++] = (int)lua_tointeger(r->L, -1);
+      lua_pop(r->L, 1);
+    }
+  lua_settop(r->L, R_TOP);
+}
+
+static void limits(Request *r, double timeout) {
+  ft_transfer *t = r->t;
+  t->timeout = number_field(r, R_REQUEST, "timeout", timeout > 0 ? timeout : t->inst->timeout);
+  if (!(t->timeout > 0) || t->timeout > 1e6)
+    wrong(r, "timeout must be between 0 and 1000000 seconds");
+  t->output = string_field(r, R_REQUEST, "output");
+  if (t->output != NULL) {
+    anchor(r);
+    t->file_transfer = 1;
+    t->body.max = (size_t)-1 / 2;
+  } else
+    lua_pop(r->L, 1);
+  double max = number_field(r, R_REQUEST, "max_bytes", 0);
+  if (max >= 1 && max < 9e15)
+    t->body.max = (size_t)max;
+}
+
+static int has_field(Request *r, const char *key) {
+  int has = lua_getfield(r->L, R_REQUEST, key) != LUA_TNIL;
+  lua_pop(r->L, 1);
+  return has;
+}
+
+/* credentials go where a path goes; to an absolute url only when auth says so */
+static int wants_auth(Request *r) {
+  int own = has_field(r, "path");
+  if (has_field(r, "auth")) {
+    lua_getfield(r->L, R_REQUEST, "auth");
+    own = lua_toboolean(r->L, -1);
+    lua_pop(r->L, 1);
+  }
+  return own;
+}
+
+static void prepare(Request *r, double timeout) {
+  int own = wants_auth(r);
+  limits(r, timeout);
+  decode(r);
+  body(r);
+  method(r);
+  retry(r);
+  accept_list(r);
+  url_base(r);
+  url_query(r, own);
+  headers(r, own);
+  ft_transfer_setup(r->L, r->t, R_INSTANCE);
+}
+
+/* a C function of its own, so that the places R_* are fixed: request, transfer,
+   instance, nil, timeout */
+static int prepare_function(lua_State *L) {
+  Request r = {L, lua_touserdata(L, R_TRANSFER), 0};
+  const double timeout = lua_tonumber(L, R_ANCHOR);
+  lua_settop(L, R_INSTANCE);
+  lua_getiuservalue(L, R_INSTANCE, FT_IU_CONFIG);
+  lua_newtable(L);
+  lua_pushvalue(L, R_ANCHOR);
+  lua_setiuservalue(L, R_TRANSFER, FT_TU_ANCHOR);
+  r.t->easy = ft_engine_easy(r.t->E);
+  if (r.t->easy == NULL)
+    luaL_error(L, "not enough memory");
+  prepare(&r, timeout);
+  return 0;
+}
+
+ft_transfer *ft_request_prepare(lua_State *L, ft_instance *inst, int instance_idx, double timeout) {
+  instance_idx = lua_absindex(L, instance_idx);
+  if (!lua_istable(L, -1))
+    luaL_error(L, "a request must be a table, not a %s", luaL_typename(L, -1));
+  int request = lua_gettop(L);
+  ft_transfer *t = ft_transfer_new(L, inst->E);
+  t->inst = inst;
+  lua_pushvalue(L, request);
+  lua_setiuservalue(L, -2, FT_TU_REQUEST);
+  lua_pushvalue(L, instance_idx);
+  lua_setiuservalue(L, -2, FT_TU_INSTANCE);
+  lua_pushcfunction(L, prepare_function);
+  lua_pushvalue(L, request);
+  lua_pushvalue(L, request + 1);
+  lua_pushvalue(L, instance_idx);
+  lua_pushnil(L);
+  lua_pushnumber(L, timeout);
+  lua_call(L, R_ANCHOR, 0);
+  lua_replace(L, request);
+  return t;
+}

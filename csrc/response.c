@@ -1,0 +1,454 @@
+/*
+** response.c: what came back: the response table or the error value, the trace,
+** and whether a redirect is followed.
+*/
+#include "ft.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define RESPONSE_META "finetune.response"
+
+int ft_response_accepted(const ft_transfer *t) {
+  for (int i = 0; i < t->naccept; i++)
+    if (t->accept[i] == t->status)
+      return 1;
+  return t->status >= 200 && t->status < 300;
+}
+
+/* ---- retry hints ---- */
+
+/* the header as a C string of at most `room` bytes; 0 where it is absent or longer */
+static int header_text(const ft_transfer *t, const char *name, char *text, size_t room) {
+  const char *v;
+  size_t n;
+  if (!ft_transfer_header(t, name, &v, &n) || n >= room)
+    return 0;
+  memcpy(text, v, n);
+  text[n] = '\0';
+  return 1;
+}
+
+/* retry-after-ms, then Retry-After in seconds, then as an HTTP date */
+double ft_response_retry_after(const ft_transfer *t) {
+  char text[64], *end;
+  double v;
+  if (header_text(t, "retry-after-ms", text, sizeof text)) {
+    v = strtod(text, &end);
+    if (end != text && v >= 0 && v < 1e12)
+      return v / 1000;
+  }
+  if (!header_text(t, "retry-after", text, sizeof text))
+    return -1;
+  v = strtod(text, &end);
+  if (end != text && *end == '\0')
+    return v >= 0 && v < 1e9 ? v : -1;
+  time_t when = curl_getdate(text, NULL);
+  return when < 0 ? -1 : difftime(when, time(NULL)) > 0 ? difftime(when, time(NULL)) : 0;
+}
+
+int ft_response_should_retry(const ft_transfer *t) {
+  char text[8];
+  if (!header_text(t, "x-should-retry", text, sizeof text))
+    return -1;
+  return strcmp(text, "true") == 0 ? 1 : strcmp(text, "false") == 0 ? 0 : -1;
+}
+
+/* ---- redirects ---- */
+
+static int same_part(CURLU *a, CURLU *b, CURLUPart part) {
+  char *x = NULL, *y = NULL;
+  int same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+             curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK && strcasecmp(x, y) == 0;
+  curl_free(x);
+  curl_free(y);
+  return same;
+}
+
+static int is_https(CURLU *u) {
+  char *scheme = NULL;
+  int yes = curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+            strcasecmp(scheme, "https") == 0;
+  curl_free(scheme);
+  return yes;
+}
+
+static int same_origin(CURLU *a, CURLU *b) {
+  return same_part(a, b, CURLUPART_SCHEME) && same_part(a, b, CURLUPART_HOST) &&
+         same_part(a, b, CURLUPART_PORT);
+}
+
+static void drop_headers(ft_transfer *t) {
+  struct curl_slist *headers = t->headers;
+  t->headers = NULL;
+  if (t->easy != NULL)
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, (struct curl_slist *)NULL);
+  curl_slist_free_all(headers);
+}
+
+/* Credentials and bodies stay with the host that they were meant for: another
+   host gets a bare GET or nothing, and never less protection than before. */
+static const char *redirect_refusal(const ft_transfer *t, CURLU *from, CURLU *to) {
+  int same = same_origin(from, to);
+  if (t->hops >= FT_HOPS_MAX)
+    return "too many redirects";
+  if (!same && !t->is_get)
+    return "a redirect to another host was refused: the request has a body or a side effect";
+  if (!t->is_get && t->status != 307 && t->status != 308)
+    return "a redirect that would change the request's method was refused";
+  if (is_https(from) && !is_https(to))
+    return "a redirect from https to http was refused";
+  return NULL;
+}
+
+static int redirect_take(ft_transfer *t, CURLU *from, CURLU *to) {
+  char *url = NULL;
+  t->fault = redirect_refusal(t, from, to);
+  if (t->fault != NULL || curl_url_get(to, CURLUPART_URL, &url, 0) != CURLUE_OK)
+    return 0;
+  if (!same_origin(from, to))
+    drop_headers(t);
+  t->hops++;
+  ft_buf_clear(&t->url);
+  int ok = ft_buf_add(&t->url, url, strlen(url) + 1);
+  if (!ok)
+    t->fault = "the URL of a redirect is too long";
+  curl_free(url);
+  return ok;
+}
+
+int ft_redirect(ft_transfer *t) {
+  char text[8192];
+  if (t->status < 300 || t->status > 308 || t->status == 304 || ft_response_accepted(t) ||
+      !header_text(t, "location", text, sizeof text))
+    return 0;
+  CURLU *from = curl_url(), *to = NULL;
+  int again = 0;
+  if (from != NULL && curl_url_set(from, CURLUPART_URL, t->url.data, 0) == CURLUE_OK &&
+      (to = curl_url_dup(from)) != NULL) {
+    if (curl_url_set(to, CURLUPART_URL, text, 0) == CURLUE_OK)
+      again = redirect_take(t, from, to);
+    else
+      t->fault = "the service redirected to a URL that is none";
+  }
+  curl_url_cleanup(to);
+  curl_url_cleanup(from);
+  return again;
+}
+
+/* ---- the response ---- */
+
+/* response.headers, made when somebody asks: name in lower case -> value */
+static int response_index(lua_State *L) {
+  const char *key = lua_tostring(L, 2);
+  if (key == NULL || strcmp(key, "headers") != 0)
+    return 0;
+  lua_pushliteral(L, "raw_headers");
+  lua_rawget(L, 1);
+  lua_newtable(L);
+  const char *p = lua_tostring(L, -2), *eol;
+  for (; p != NULL && (eol = strchr(p, '\n')) != NULL; p = eol + 1) {
+    const char *colon = memchr(p, ':', (size_t)(eol - p)), *v;
+    if (colon == NULL)
+      continue;
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (v = p; v < colon; v++)
+      luaL_addchar(&b, (char)(*v >= 'A' && *v <= 'Z' ? *v + 32 : *v));
+    luaL_pushresult(&b);
+    for (v = colon + 1; *v == ' ' || *v == '\t'; v++)
+      ;
+    size_t n = (size_t)(eol - v);
+    while (n > 0 && (v[n - 1] == '\r' || v[n - 1] == ' '))
+      n--;
+    lua_pushlstring(L, v, n);
+    lua_rawset(L, -3);
+  }
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, 1);
+  return 1;
+}
+
+void ft_response_open(lua_State *L) {
+  luaL_newmetatable(L, RESPONSE_META);
+  lua_pushcfunction(L, response_index);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+static void push_content_type(lua_State *L, const ft_transfer *t) {
+  char text[80];
+  if (header_text(t, "content-type", text, sizeof text)) {
+    text[strcspn(text, ";")] = '\0';
+    lua_pushstring(L, text);
+  } else
+    lua_pushliteral(L, "no content type");
+}
+
+static int decode_body(lua_State *L,
+                       ft_transfer *t) { /* response -- response; 0: an error on top */
+  if (t->body.len == 0 || t->decode == FT_DECODE_NONE)
+    return 1;
+  if (t->decode == FT_DECODE_TEXT) {
+    lua_pushlstring(L, t->body.data, t->body.len);
+    lua_setfield(L, -2, "body");
+    return 1;
+  }
+  if (ft_json_decode(L, t->body.data, t->body.len)) {
+    lua_setfield(L, -2, "json");
+    return 1;
+  }
+  push_content_type(L, t);
+  ft_error(L, "decode", "the answer (%d, %s) is not JSON: %s", t->status, lua_tostring(L, -1),
+           lua_tostring(L, -2));
+  return 0;
+}
+
+static int commit_output(lua_State *L, ft_transfer *t) {
+  int e = 0;
+  if (t->output == NULL)
+    return 1;
+  if (t->out.fd < 0) /* an empty answer is an empty file */
+    e = ft_outfile_open(&t->out, t->output);
+  if (e == 0)
+    e = ft_outfile_commit(&t->out);
+  if (e == 0)
+    return 1;
+  ft_error(L, "data", "%s: %s", t->output, strerror(e));
+  return 0;
+}
+
+static int push_response(lua_State *L, ft_transfer *t, int request) {
+  lua_createtable(L, 0, 6);
+  lua_pushinteger(L, t->status);
+  lua_setfield(L, -2, "status");
+  lua_pushlstring(L, t->head.len > 0 ? t->head.data : "", t->head.len);
+  lua_setfield(L, -2, "raw_headers");
+  lua_pushstring(L, t->url.data);
+  lua_setfield(L, -2, "url");
+  lua_pushinteger(L, t->output != NULL ? (lua_Integer)t->down : (lua_Integer)t->body.len);
+  lua_setfield(L, -2, "bytes");
+  lua_getfield(L, request, "tag");
+  lua_setfield(L, -2, "tag");
+  luaL_setmetatable(L, RESPONSE_META);
+  return commit_output(L, t) && decode_body(L, t);
+}
+
+/* ---- the error ---- */
+
+static const char *kind_of(int status) {
+  switch (status) {
+  case 401:
+    return "auth";
+  case 403:
+    return "permission";
+  case 404:
+  case 410:
+    return "not_found";
+  case 408:
+    return "timeout";
+  case 409:
+    return "conflict";
+  case 429:
+    return "rate_limit";
+  default:
+    return status >= 500 ? "server" : status >= 400 ? "invalid" : "transport";
+  }
+}
+
+static void set_string(lua_State *L, const char *key, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+/* copies `from`.key, a string or number, to error.key; the error is at `err` */
+static int take(lua_State *L, int err, int from, const char *key, const char *as) {
+  if (lua_getfield(L, from, key) == LUA_TNUMBER || lua_type(L, -1) == LUA_TSTRING) {
+    lua_setfield(L, err, as);
+    return 1;
+  }
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* The shapes that services use: {error: {message, code, param, type}}, {error: "words"},
+   {message | detail | error_description, code}, {errors: [{message}]}. */
+static void take_words(lua_State *L, int err, int doc) {
+  static const char *const words[] = {"message", "detail", "error_description", "error", NULL};
+  int from = doc;
+  if (lua_getfield(L, doc, "error") == LUA_TTABLE)
+    from = lua_gettop(L);
+  else if (lua_getfield(L, doc, "errors") == LUA_TTABLE && lua_rawgeti(L, -1, 1) == LUA_TTABLE)
+    from = lua_gettop(L);
+  for (int i = 0; words[i] != NULL && !take(L, err, from, words[i], "message"); i++)
+    ;
+  if (!take(L, err, from, "code", "code"))
+    take(L, err, doc, "code", "code");
+  take(L, err, from, "param", "param");
+  if (!take(L, err, from, "type", "type"))
+    take(L, err, doc, "type", "type");
+  lua_settop(L, err);
+}
+
+/* the kind by the service's own code: quota is not a rate limit */
+static void take_kind(lua_State *L, int err, int config) {
+  if (lua_getfield(L, err, "code") == LUA_TSTRING) {
+    if (strcmp(lua_tostring(L, -1), "insufficient_quota") == 0) {
+      lua_pushliteral(L, "quota");
+      lua_setfield(L, err, "kind");
+    }
+    if (lua_getfield(L, config, "errors") == LUA_TTABLE) {
+      lua_pushvalue(L, -2);
+      if (lua_gettable(L, -2) == LUA_TSTRING)
+        lua_setfield(L, err, "kind");
+    }
+  }
+  lua_settop(L, err);
+}
+
+static void push_status_error(lua_State *L, ft_transfer *t, int config) {
+  push_content_type(L, t);
+  ft_error(L, kind_of(t->status), "the service answered %d (%s)", t->status, lua_tostring(L, -1));
+  lua_remove(L, -2);
+  int err = lua_gettop(L);
+  lua_pushinteger(L, t->status);
+  lua_setfield(L, err, "status");
+  if (t->body.len > 0 && ft_json_decode(L, t->body.data, t->body.len) && lua_istable(L, -1))
+    take_words(L, err, lua_gettop(L));
+  lua_settop(L, err);
+  take_kind(L, err, config);
+}
+
+static const char *host_of(lua_State *L, const ft_transfer *t) { /* [0, +1] */
+  CURLU *u = curl_url();
+  char *host = NULL;
+  if (u != NULL && curl_url_set(u, CURLUPART_URL, t->url.data, 0) == CURLUE_OK)
+    curl_url_get(u, CURLUPART_HOST, &host, 0);
+  char text[256] = "the service";
+  if (host != NULL)
+    snprintf(text, sizeof text, "%s", host);
+  curl_free(host);
+  curl_url_cleanup(u);
+  return lua_pushstring(L, text);
+}
+
+static void push_transport_error(lua_State *L, ft_transfer *t) {
+  const char *host = host_of(L, t);
+  const char *words = t->errbuf[0] != '\0' ? t->errbuf : curl_easy_strerror(t->code);
+  if (t->fault != NULL && t->fault_data)
+    ft_error(L, "data", "%s: %s", t->nsrc > 0 ? t->src[0].path : t->output, t->fault);
+  else if (t->fault != NULL)
+    ft_error(L, t->code == CURLE_OK ? "transport" : "decode", "%s: %s", host, t->fault);
+  else if (t->code == CURLE_OPERATION_TIMEDOUT)
+    ft_error(L, "timeout", "%s did not answer in time: %s", host, words);
+  else if (t->code == CURLE_PEER_FAILED_VERIFICATION || t->code == CURLE_SSL_CACERT_BADFILE)
+    ft_error(L, "transport",
+             "the TLS certificate of %s is not trusted: %s (give ca_file for a private "
+             "authority)",
+             host, words);
+  else
+    ft_error(L, t->code == CURLE_OUT_OF_MEMORY ? "memory" : "transport", "%s: %s", host, words);
+  lua_remove(L, -2);
+}
+
+static void set_header(lua_State *L, const ft_transfer *t, const char *name, const char *key) {
+  const char *v;
+  size_t n;
+  if (!ft_transfer_header(t, name, &v, &n) || n > 256)
+    return;
+  lua_pushlstring(L, v, n);
+  lua_setfield(L, -2, key);
+}
+
+/* what every error of a transfer carries; error on top */
+static void error_facts(lua_State *L, const ft_transfer *t) {
+  lua_pushinteger(L, t->attempt);
+  lua_setfield(L, -2, "attempts");
+  lua_pushboolean(L, t->fault == NULL && ft_retryable(t->net, t->status));
+  lua_setfield(L, -2, "retryable");
+  set_header(L, t, "x-request-id", "request_id");
+  if (t->retry_after >= 0) {
+    lua_pushnumber(L, t->retry_after);
+    lua_setfield(L, -2, "retry_after");
+  }
+}
+
+/* [0, +1] (see ft.h); a function of its own so that the places are fixed */
+static int build(lua_State *L) { /* transfer, config, request -- ok, value */
+  ft_transfer *t = lua_touserdata(L, 1);
+  int ok = 0;
+  if (t->net != FT_NET_OK || t->fault != NULL)
+    push_transport_error(L, t);
+  else if (!ft_response_accepted(t))
+    push_status_error(L, t, 2);
+  else
+    ok = push_response(L, t, 3);
+  if (!ok)
+    error_facts(L, t);
+  lua_pushboolean(L, ok);
+  lua_insert(L, -2);
+  return 2;
+}
+
+int ft_response_push(lua_State *L, ft_transfer *t, int instance_idx) {
+  lua_pushvalue(L, instance_idx);
+  lua_pushcfunction(L, build);
+  ft_engine_find(L, t->E, t);
+  lua_getiuservalue(L, -3, FT_IU_CONFIG);
+  lua_getiuservalue(L, -2, FT_TU_REQUEST);
+  lua_call(L, 3, 2);
+  int ok = lua_toboolean(L, -2);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  return ok;
+}
+
+/* ---- the trace ---- */
+
+static void set_number(lua_State *L, const char *key, double v) {
+  lua_pushnumber(L, v);
+  lua_setfield(L, -2, key);
+}
+
+static int trace(lua_State *L) { /* transfer -- ; protected by ft_trace */
+  ft_transfer *t = lua_touserdata(L, 1);
+  lua_getiuservalue(L, 1, FT_TU_INSTANCE);
+  lua_getiuservalue(L, 2, FT_IU_CONFIG);
+  lua_getiuservalue(L, 2, FT_IU_SECRETS);
+  lua_getfield(L, 3, "on_trace");
+  lua_createtable(L, 0, 12);
+  set_string(L, "provider", t->inst->reg->name);
+  if (t->call != NULL)
+    set_string(L, "op", ft_op_name(t->call->op));
+  set_string(L, "method", t->method);
+  set_string(L, "url", t->url.data);
+  if (t->net == FT_NET_OK && t->status > 0) {
+    lua_pushinteger(L, t->status);
+    lua_setfield(L, -2, "status");
+  }
+  lua_pushinteger(L, t->attempt);
+  lua_setfield(L, -2, "attempt");
+  set_number(L, "elapsed", ft_now() - t->began);
+  set_number(L, "bytes_up", (double)(t->up > 0 ? t->up : (curl_off_t)t->post_len));
+  set_number(L, "bytes_down", (double)(t->down > 0 ? t->down : (curl_off_t)t->body.len));
+  set_header(L, t, "x-request-id", "request_id");
+  if (t->net != FT_NET_OK) {
+    lua_pushstring(L, t->fault != NULL ? t->fault : curl_easy_strerror(t->code));
+    lua_setfield(L, -2, "error");
+  }
+  ft_redact_table(L, -1, 4, 0);
+  lua_pushnil(L);
+  ft_engine_queue(L, t->E);
+  return 0;
+}
+
+void ft_trace(lua_State *L, ft_transfer *t) {
+  int top = lua_gettop(L);
+  lua_pushcfunction(L, trace);
+  ft_engine_find(L, t->E, t);
+  lua_pcall(L, 1, 0, 0); /* a trace that finds no memory is lost, the request is not */
+  lua_settop(L, top);
+}

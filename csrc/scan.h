@@ -1,0 +1,50 @@
+/*
+** scan.h: JSON as bytes. ft_scan() checks one text strictly (RFC 8259, UTF-8)
+** in one pass; the walker then visits the parts of a checked text as slices of
+** it. Nothing here allocates, converts or recurses, and nothing reads past the
+** end it was given. No Lua.
+*/
+#ifndef FT_SCAN_H
+#define FT_SCAN_H
+
+#include <stddef.h>
+
+enum { FT_SCAN_DEPTH = 1024 }; /* no caller may ask for more levels than this */
+
+/* Checks that [s, s + n) is one JSON value with at most `depth` levels of arrays
+   and objects. -1, or the offset of the first fault and a static sentence. */
+ptrdiff_t ft_scan(const char *s, size_t n, int depth, const char **why);
+
+/* Two of the sentences, for callers that treat these faults apart */
+extern const char ft_scan_utf8[];
+extern const char ft_scan_deep[];
+
+typedef struct ft_slice {
+  const char *s;
+  size_t n;
+} ft_slice;
+
+/* The walker: a place in a text that ft_scan() has accepted, always at the
+   beginning of a value, or behind one. Visit an object so:
+     ft_json_enter(&j);
+     while (ft_json_member(&j, &key))
+       value = ft_json_skip(&j);     -- or enter it and walk it to its end
+   and an array with ft_json_item() in place of ft_json_member(). */
+typedef struct ft_json {
+  const char *p, *end;
+} ft_json;
+
+ft_json ft_json_begin(const char *s, size_t n);
+int ft_json_type(const ft_json *j);            /* one of { [ " 0 t f n ; 0 at the end */
+void ft_json_enter(ft_json *j);                /* into the object or array that begins here */
+int ft_json_member(ft_json *j, ft_slice *key); /* 1: at the value of `key`; 0: behind the object */
+int ft_json_item(ft_json *j);                  /* 1: at the next item; 0: behind the array */
+ft_slice ft_json_skip(ft_json *j);             /* the value that begins here, as it is written */
+
+/* Strings, as slices between their quotes (keys come so): compared as what they
+   mean, since "\u0061" is "a". */
+ft_slice ft_json_string(ft_json *j);         /* as ft_json_skip, of a string, without its quotes */
+int ft_json_is(ft_slice a, const char *b);   /* is it this ASCII word? */
+int ft_json_compare(ft_slice a, ft_slice b); /* <0, 0, >0: by code points */
+
+#endif

@@ -1,0 +1,214 @@
+-- check.lua: what a caller may pass, said once. Parses the parameter grammar of
+-- finetune.h ("job_id:id! limit:integer"; a leading "-": no main parameter) and
+-- turns a caller's arguments into one new, checked table. Every function here
+-- answers `nil, words`; whoever was called raises them at its caller's line.
+
+local core = require "finetune.core"
+
+local M = {}
+
+local function is(kind)
+  return function(value) return type(value) == kind, value end
+end
+
+-- type of the grammar -> function(value) -> fits, value to pass on
+local accept = {
+  string = is "string", boolean = is "boolean", table = is "table",
+  ["function"] = is "function", userdata = is "userdata",
+}
+
+function accept.number(value)
+  return type(value) == "number" and value == value, value
+end
+
+function accept.integer(value)
+  local whole = type(value) == "number" and math.tointeger(value)
+  return whole ~= nil and whole ~= false, whole
+end
+
+-- an id, or the object that has it: what the last call returned can be passed on
+function accept.id(value)
+  if type(value) == "table" then value = value.id end
+  return type(value) == "string" and value ~= "", value
+end
+
+local WORDS = {
+  id = "an id (a string, or an object with a string field 'id')",
+  string = "a string", boolean = "true or false", table = "a table", number = "a number",
+  integer = "a whole number", ["function"] = "a function", userdata = "a dataset",
+}
+
+-- Parses a parameter list, once a list.
+function M.parse(text)
+  local spec = {fields = {}, names = {}, required = {}}
+  local nomain = text:sub(1, 1) == "-"
+  for name, types, mark in text:gsub("^%-", ""):gmatch("([%w_]+):([%w|]+)(!?)") do
+    local field = {name = name, types = {}, required = mark == "!"}
+    for kind in types:gmatch("[^|]+") do
+      field.types[#field.types + 1] = kind
+      field[kind] = true
+    end
+    spec.fields[name] = field
+    spec.names[#spec.names + 1] = name
+    if field.required then spec.required[#spec.required + 1] = name end
+  end
+  if not nomain then spec.main = spec.fields[spec.names[1]] end
+  return spec
+end
+
+local COMMON = M.parse("-timeout:number extra:table").fields
+
+local function fits(field, value)
+  for _, kind in ipairs(field.types) do
+    local ok, passed = accept[kind](value)
+    if ok then return true, passed end
+  end
+  return false
+end
+
+local function got(field, value)
+  if value == nil then return "nothing" end
+  if value == "" then return "an empty string" end
+  if type(value) == "table" and field.id then return "a table without one" end
+  if type(value) == "number" then return ("%s (%s)"):format(value, math.type(value)) end
+  return type(value) == "table" and "a table" or ("a %s"):format(type(value))
+end
+
+local function mistyped(what, field, value)
+  local words = {}
+  for i, kind in ipairs(field.types) do words[i] = WORDS[kind] or kind end
+  return ("%s: parameter '%s' must be %s, not %s"):format(
+    what, field.name, table.concat(words, " or "), got(field, value))
+end
+
+local function keys(...)
+  local list = {}
+  for i = 1, select("#", ...) do
+    for name in pairs((select(i, ...)) or {}) do list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
+-- "unknown X 'word'; did you mean 'other'?", or the list when nothing is near
+function M.unknown(what, noun, word, list)
+  if type(word) ~= "string" then
+    return ("%s: every %s has a name; there is a value at [%s]"):format(what, noun, tostring(word))
+  end
+  local near = core.nearest(word, list)
+  local hint = near and ("did you mean '%s'?"):format(near) or "there are: " .. table.concat(list, ", ")
+  return ("%s: unknown %s '%s'; %s"):format(what, noun, word, hint)
+end
+
+-- Checks a table of named parameters. `more`: the fields that the provider adds
+function M.params(what, spec, given, more)
+  local out = {}
+  for key, value in pairs(given) do
+    local field = spec.fields[key] or (more and more.fields[key]) or COMMON[key]
+    if not field then
+      return nil, M.unknown(what, "parameter", key, keys(spec.fields, more and more.fields, COMMON))
+    end
+    local ok, passed = fits(field, value)
+    if not ok then return nil, mistyped(what, field, value) end
+    out[key] = passed
+  end
+  for _, side in ipairs {spec, more} do
+    for _, name in ipairs(side.required) do
+      if out[name] == nil then return nil, ("%s: parameter '%s' is missing; it must be %s"):format(
+        what, name, WORDS[side.fields[name].types[1]]) end
+    end
+  end
+  if out.timeout and out.timeout <= 0 then
+    return nil, ("%s: parameter 'timeout' must be more than 0 seconds"):format(what)
+  end
+  return out
+end
+
+-- Is the only argument, a table, the main parameter itself?
+local function is_main(spec, given)
+  local main = spec.main
+  if main.id and type(given.id) == "string" then return true end
+  if not main.table or given[main.name] ~= nil then return false end
+  if given[1] ~= nil or next(given) == nil then return true end
+  if not main.required then return false end
+  for key in pairs(given) do -- such as a grader, which has fields of its own
+    if spec.fields[key] or COMMON[key] then return false end
+  end
+  return true
+end
+
+-- (main, {rest}) or ({all}) -> one table of named parameters, not checked yet
+local function combine(what, spec, first, rest)
+  if first == nil and rest == nil then return {} end
+  if not spec.main then
+    if type(first) == "table" and rest == nil then return first end
+    return nil, ("%s: takes one table of named parameters"):format(what)
+  end
+  if type(first) == "table" and rest == nil and not is_main(spec, first) then return first end
+  if rest ~= nil and type(rest) ~= "table" then
+    return nil, ("%s: the second argument must be a table of named parameters, not a %s"):format(what, type(rest))
+  end
+  local given = {}
+  for key, value in pairs(rest or given) do given[key] = value end
+  if given[spec.main.name] ~= nil then
+    return nil, ("%s: parameter '%s' is given twice"):format(what, spec.main.name)
+  end
+  if first == nil then return nil, mistyped(what, spec.main, nil) end
+  given[spec.main.name] = first
+  return given
+end
+
+-- The arguments of a method -> its checked parameters
+function M.arguments(what, spec, first, rest, more)
+  local given, why = combine(what, spec, first, rest)
+  if not given then return nil, why end
+  return M.params(what, spec, given, more)
+end
+
+-- Settings of create_provider that every provider knows.
+local CONFIG = M.parse("-api_key:string|boolean base_url:string timeout:number connect_timeout:number "
+  .. "max_retries:integer retry_delay:number proxy:string ca_file:string headers:table query:table "
+  .. "user_agent:string on_trace:function transport:function auth:table|boolean|string|function "
+  .. "statuses:table quirks:table").fields
+
+-- A provider names its own settings in facts.config ("account" or "account:string"),
+-- in facts.env and in facts.secrets; one without a type takes anything.
+local function own_settings(facts)
+  local own = {}
+  for key in pairs(type(facts.env) == "table" and facts.env or {}) do own[key] = {name = key} end
+  for _, list in ipairs {facts.secrets or {}, facts.config or {}} do
+    for _, word in ipairs(list) do
+      local name = word:match("^[^:]+")
+      own[name] = word:find(":", 1, true) and M.parse("-" .. word).fields[name] or own[name] or {name = name}
+    end
+  end
+  return own
+end
+
+local POSITIVE = {"timeout", "connect_timeout"}
+
+-- Checks the settings of create_provider -> a new table
+function M.config(provider, facts, config)
+  local what, own, out = "create_provider", own_settings(facts or {}), {}
+  for key, value in pairs(config) do
+    local field = CONFIG[key] or own[key]
+    if not field then return nil, M.unknown(what, "setting of " .. provider, key, keys(CONFIG, own)) end
+    local ok, passed = true, value
+    if field.types then ok, passed = fits(field, value) end
+    if not ok or (key == "api_key" and value == true) then
+      return nil, (mistyped(what, field, value):gsub("parameter", "setting", 1))
+    end
+    out[key] = passed
+  end
+  for _, key in ipairs(POSITIVE) do
+    if out[key] and out[key] <= 0 then
+      return nil, ("%s: setting '%s' must be more than 0 seconds"):format(what, key)
+    end
+  end
+  if (out.max_retries or 0) < 0 or (out.retry_delay or 0) < 0 then
+    return nil, ("%s: settings 'max_retries' and 'retry_delay' must not be negative"):format(what)
+  end
+  return out
+end
+
+return M

@@ -1,0 +1,149 @@
+-- http.lua: what a provider in Lua has in `ctx`, so that it is straight-line
+-- code. Everything rests on one primitive, ctx:request, which yields the request
+-- to the core and is resumed with the response, or nil and the error. Retries,
+-- credentials, limits and redaction are the core's.
+
+local core = require "finetune.core"
+local paginate = require "finetune.paginate"
+local sse = require "finetune.sse"
+local wait = require "finetune.wait"
+
+local M = {sse = sse}
+local context = core.context
+
+-- ---- the primitive ----
+
+-- A yield from a coroutine of the provider's own would go to that coroutine's
+-- owner, not to the core
+local function ask(what)
+  if not core.waiters[coroutine.running()] or not coroutine.isyieldable() then
+    wait.refuse("ctx works only in the coroutine that runs the operation, not in one made by the provider, "
+      .. "nor inside table.sort, string.gsub or require")
+  end
+  return coroutine.yield(what)
+end
+
+-- A request (the fields are those of finetune.h) -> response | nil, err
+function context.request(_, request) return ask(request) end
+
+-- Several at once -> array of responses in order | nil, the first error
+function context.all(_, requests, concurrency)
+  if #requests == 0 then return {} end
+  local list = table.move(requests, 1, #requests, 1, {})
+  list.concurrency = concurrency
+  return ask(list)
+end
+
+function context.sleep(_, seconds) return ask(seconds + 0.0) end
+
+-- ---- verbs ----
+
+local function route(where)
+  return where:match("^%a[%w+.-]*://") and "url" or "path"
+end
+
+-- The decoded body, the text, or true where there is none (204); and the response
+local function value_of(response, err)
+  if not response then return nil, err end
+  if response.json ~= nil then return response.json, response end
+  return response.body or true, response
+end
+
+local function send(self, method, where, body, options)
+  local request = {}
+  for key, value in pairs(options or {}) do request[key] = value end
+  request.method = method
+  request[route(where)] = where
+  if type(body) == "table" then request.json = body elseif body ~= nil then request.body = body end
+  return value_of(self:request(request))
+end
+
+function context:get(where, options) return send(self, "GET", where, nil, options) end
+function context:delete(where, options) return send(self, "DELETE", where, nil, options) end
+function context:post(where, body, options) return send(self, "POST", where, body, options) end
+function context:put(where, body, options) return send(self, "PUT", where, body, options) end
+function context:patch(where, body, options) return send(self, "PATCH", where, body, options) end
+
+-- An answer in text/event-stream -> array of its events, `json` in those whose data is JSON
+function context:events(where, options)
+  local request = {decode = "text", headers = {Accept = "text/event-stream"}}
+  for key, value in pairs(options or {}) do request[key] = value end
+  local text, err = send(self, "GET", where, nil, request)
+  if not text then return nil, err end
+  local ok, events = pcall(sse.parse, type(text) == "string" and text or "")
+  if not ok then return self.fail("decode", "%s", events) end
+  for _, event in ipairs(events) do event.json = core.decode(event.data) end
+  return events
+end
+
+-- ---- helpers ----
+
+context.escape = core.escape
+
+-- `return ctx.fail("invalid", "suffix %s is too long", s)`: nil, err
+function context.fail(kind, format, ...)
+  return nil, core.error {kind = kind, message = format:format(...)}
+end
+
+function context:paginate(spec) return paginate.page(self, spec) end
+
+-- Calls f() until it gives a value (-> that value) or an error (-> nil, err); nil
+-- alone: ask again later
+function context:poll(f, options)
+  options = options or {}
+  local delay, most = options.interval or 1, options.max_interval or 10
+  local limit = core.now() + (options.timeout or 1800)
+  while true do
+    local value, err = f()
+    if value ~= nil or err ~= nil then return value, err end
+    local left = limit - core.now()
+    if left <= 0 then
+      return self.fail("timeout", "%s was not ready after %g s", options.what or "it", options.timeout or 1800)
+    end
+    self:sleep(math.min(delay, left))
+    delay = math.min(delay * 1.5, most)
+  end
+end
+
+-- ---- uploads: the file is streamed, whatever its size ----
+
+-- A multipart form with one file: {to, path, field = "file", fields, filename, type, ...}
+local function form(self, t, info)
+  local parts = {}
+  for name, value in pairs(t.fields or {}) do parts[#parts + 1] = {name = name, value = tostring(value)} end
+  table.sort(parts, function(a, b) return a.name < b.name end)
+  parts[#parts + 1] = {name = t.field or "file", path = t.path, filename = t.filename or t.path:match("[^/]*$"),
+    type = t.type or "application/octet-stream", size = info.size, mtime = info.mtime}
+  return send(self, t.method or "POST", t.to, nil,
+    {multipart = parts, headers = t.headers, query = t.query, timeout = t.timeout, retry = t.retry, auth = t.auth})
+end
+
+-- The file, or a slice of it, as the whole body of a request to a given (presigned) address
+local function raw(t, info, part, offset)
+  local length = part.length or math.min(t.part_size or info.size, info.size - offset)
+  return {method = part.method or t.method or "PUT", url = part.url, headers = part.headers or t.headers,
+    auth = t.auth or false, retry = t.retry or "idempotent", decode = t.decode or "none", tag = part.tag,
+    file = {path = t.path, offset = offset, length = length, size = info.size, mtime = info.mtime}}
+end
+
+local function slices(t, info)
+  local list, offset = {}, 0
+  for i, part in ipairs(t.parts) do
+    list[i] = raw(t, info, part, part.offset or offset)
+    offset = (part.offset or offset) + list[i].file.length
+  end
+  return list
+end
+
+-- ctx:upload{path = file, to = "/files"}: multipart form -> decoded answer, response
+-- ctx:upload{path = file, url = address}: raw PUT without credentials -> response
+-- ctx:upload{path = file, parts = {{url = …}, …}, part_size = n, concurrency = 4} -> array of responses
+function context:upload(t)
+  local info, why = core.file_info(t.path)
+  if not info then return self.fail("usage", "upload: %s", why) end
+  if t.parts then return self:all(slices(t, info), t.concurrency or 4) end
+  if t.url then return self:request(raw(t, info, t, 0)) end
+  return form(self, t, info)
+end
+
+return M

@@ -1,0 +1,57 @@
+-- finetune: one interface over fine-tuning services. This is the public module;
+-- what each name does, with units and errors, is in meta.lua.
+
+local core = require "finetune.core"
+local http = require "finetune.http"
+local registry = require "finetune.registry"
+local run = require "finetune.run"
+local variant = require "finetune.variant"
+local wait = require "finetune.wait"
+require "finetune.provider" -- these three fill the core's tables of methods
+require "finetune.job"
+require "finetune.metrics"
+
+local finetune = {
+  _VERSION = "0.1.0",
+
+  register = registry.register,
+  unregister = registry.unregister,
+  get_provider = registry.get_provider,
+  create_provider = registry.create_provider,
+  get_default_provider = registry.get_default_provider,
+  list_providers = registry.list_providers,
+  unsupported = core.unsupported,
+  variant = variant.variant,
+
+  run = run.run,
+  map = run.map,
+  step = core.step,
+  pollfd = core.pollfd,
+  pending = core.pending,
+
+  null = core.null,
+  array = core.array,
+  is_error = core.is_error,
+  error = core.error,
+  http = http,
+}
+
+-- Waits: in finetune.run the others go on meanwhile.
+function finetune.sleep(seconds)
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+    error("finetune.sleep: takes seconds, a number that is not negative", 2)
+  end
+  local _, err = wait.await(core.sleep(seconds))
+  if err then return nil, err end
+  return true
+end
+
+-- finetune.testing is for tests only, and loaded when asked for.
+return setmetatable(finetune, {
+  __index = function(self, key)
+    if key ~= "testing" then return nil end
+    local testing = require "finetune.testing"
+    rawset(self, key, testing)
+    return testing
+  end,
+})

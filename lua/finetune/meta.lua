@@ -1,0 +1,519 @@
+---@meta finetune
+--- The public interface of finetune, for people and for lua-language-server; never run. Values and parameters are in
+--- meta_values.lua. What the world does wrong is returned as `nil, err`; a mistake in a call raises at the caller's line.
+
+---@class finetune
+---@field _VERSION string
+---@field null userdata  JSON's null, in arrays; null members of objects are absent
+---@field http {sse: finetune.sse}  for authors of providers
+---@field testing finetune.testing  for tests of providers
+local finetune = {}
+
+-- ---- providers by name ----
+
+---Registers a provider: a table {name, one function(ctx, params) an operation or finetune.unsupported(reason), facts}.
+---A bad table raises, with everything that is wrong in one message; so does another table under a taken name,
+---unless options.replace. The same table again is harmless. Instances that exist keep what they were made of.
+---@param P table
+---@param options? {replace: boolean}
+---@return table P
+function finetune.register(P, options) end
+
+---@param name string
+---@return boolean  there was one
+function finetune.unregister(name) end
+
+---The registered table (for one in C: its registration). A name that is not registered is looked for: NAME.lua in the
+---folders of FINE_TUNE_PROVIDER_PATH (separated by ':'), the module finetune.providers.NAME, a clone's providers/.
+---@param name string  letters, digits, '-', '_'
+---@return table|userdata|nil P, finetune.error? err  kind "config": there is none; kind "provider": its file is wrong
+function finetune.get_provider(name) end
+
+---Settings left out come from the environment. A missing key is an error of the first operation that needs the network.
+---@param name string
+---@param config? finetune.config  an unknown setting raises
+---@return finetune.provider? provider, finetune.error? err
+function finetune.create_provider(name, config) end
+
+---create_provider with the name in FINE_TUNE_PROVIDER, or "openai".
+---@param config? finetune.config
+---@return finetune.provider? provider, finetune.error? err
+function finetune.get_default_provider(config) end
+
+---All that are registered or can be found, by name. No file is run: `needs` (environment variables) comes from the line
+---"-- needs: A, B" in the first 4 KB of a file; of a registered one from its `needs`, its file, or the key's variable.
+---@return {name: string, loaded: boolean, needs: string[]}[]
+function finetune.list_providers() end
+
+---In a provider's table, in place of an operation that the service does not have.
+---@param reason string  a sentence
+---@return userdata
+function finetune.unsupported(reason) end
+
+---"Like `base`, but …": a provider's table, still to be registered, and `super`: super.create_job(ctx, params) is the
+---base's operation, for use in a function of the variant.
+---@param base string  name of a provider
+---@param changes table  name, base_url, env, headers, statuses, operations, …
+---@return table P, table super
+function finetune.variant(base, changes) end
+
+---@class finetune.config  what every provider knows; each adds its own
+---@field api_key? string|false  false: none is sent
+---@field base_url? string
+---@field timeout? number  seconds for a request (600)
+---@field connect_timeout? number  seconds (5)
+---@field max_retries? integer  (2)
+---@field retry_delay? number  seconds before the first retry (0.5); doubles
+---@field proxy? string
+---@field ca_file? string
+---@field headers? table<string, string>
+---@field query? table<string, string>
+---@field user_agent? string
+---@field on_trace? fun(trace: {provider: string, op: string, method: string, url: string, status: integer?, attempt: integer, elapsed: number, bytes_up: integer, bytes_down: integer, error: string?, request_id: string?})
+---@field transport? function  for tests: finetune.testing.transport
+---@field auth? table|string|boolean|function
+---@field statuses? table<string, string>
+---@field quirks? table
+
+-- ---- waiting ----
+
+---Runs functions at the same time, on this thread: where one waits, the others go on. It returns when all have ended.
+---A failure (`nil, err` returned, or something raised) stops nothing and is not raised again.
+---Called by a coroutine of run or map, or by a provider's function, it waits as a call does; in a callback it raises.
+---@param ... fun(): any, any
+---@return table results  results[i]: what function i returned first; results.n: how many there are
+---@return table errors  errors[i]: its second value, where the first was nil or false; or what it raised (a string with its traceback); without failures the table is empty
+---@return integer? first  the function that failed first
+function finetune.run(...) end
+
+---f(item, index) for every item of an array, at most `concurrency` (20) at a time, begun in order.
+---@generic T
+---@param list T[]  list.n items, or #list
+---@param f fun(item: T, index: integer): any, any
+---@param options? {concurrency: integer}
+---@return table results, table errors, integer? first  as of finetune.run
+function finetune.map(list, f, options) end
+
+---@param seconds number
+---@return true? ok, finetune.error? err
+function finetune.sleep(seconds) end
+
+---For hosts: waits at most so long (nil: until something happens), moves the calls, tells the callbacks.
+---Raises kind "usage" where it would nest: in a callback, an operation, a coroutine under finetune.run.
+---What a callback raises comes out here.
+---@param seconds? number
+---@return integer running  calls that have not ended
+function finetune.step(seconds) end
+
+---@return integer fd  readable when step(0) has something to do; the same all the time
+function finetune.pollfd() end
+
+---@return integer running  calls that have not ended
+function finetune.pending() end
+
+-- ---- values ----
+
+---@param t table
+---@return table t  encodes as a JSON array, even when it is empty
+function finetune.array(t) end
+
+---@param value any
+---@return boolean
+function finetune.is_error(value) end
+
+---For providers: an error value of these fields; op and provider are filled in.
+---@param fields {kind: finetune.kind, message: string}
+---@return finetune.error
+function finetune.error(fields) end
+
+-- ---- a provider's instance ----
+
+---@class finetune.provider
+---@field name string
+local provider = {}
+
+---Checks examples and writes them as JSONL. Invalid ones: nil, err (kind "data", with `report`), and no output.
+---@param examples table|function|userdata|string|finetune.params.prepare_data
+---@param params? finetune.params.prepare_data
+---@return finetune.report? report, finetune.error? err
+function provider:prepare_data(examples, params) end
+
+---@param path string|finetune.params.upload_file
+---@param params? finetune.params.upload_file
+---@return finetune.file? file, finetune.error? err
+function provider:upload_file(path, params) end
+
+---Waits until its files are ready, then creates; sent at most once.
+---@param params finetune.params.create_job
+---@return finetune.job? job, finetune.error? err  kind "conflict": it may have been created, see err.candidates
+function provider:create_job(params) end
+
+---@param job_id finetune.id|finetune.params.get_job
+---@param params? finetune.params
+---@return finetune.job? job, finetune.error? err
+function provider:get_job(job_id, params) end
+
+---@param job_id finetune.id|finetune.params.cancel_job
+---@param params? finetune.params
+---@return finetune.job? job, finetune.error? err
+function provider:cancel_job(job_id, params) end
+
+---@param params? finetune.params.list_models
+---@return finetune.page<finetune.model>? page, finetune.error? err
+function provider:list_models(params) end
+
+---@param model finetune.id|finetune.params.delete_model
+---@param params? finetune.params
+---@return finetune.deleted? deleted, finetune.error? err
+function provider:delete_model(model, params) end
+
+---@param params? finetune.params.list_jobs
+---@return finetune.page<finetune.job>? page, finetune.error? err
+function provider:list_jobs(params) end
+
+---@param job_id finetune.id|finetune.params.pause_job
+---@param params? finetune.params
+---@return finetune.job? job, finetune.error? err
+function provider:pause_job(job_id, params) end
+
+---@param job_id finetune.id|finetune.params.resume_job
+---@param params? finetune.params
+---@return finetune.job? job, finetune.error? err
+function provider:resume_job(job_id, params) end
+
+---@param job_id finetune.id|finetune.params.delete_job
+---@param params? finetune.params
+---@return finetune.deleted? deleted, finetune.error? err
+function provider:delete_job(job_id, params) end
+
+---@param job_id finetune.id|finetune.params.list_events
+---@param params? finetune.params.list_events
+---@return finetune.page<finetune.event>? page, finetune.error? err
+function provider:list_events(job_id, params) end
+
+---@param job_id finetune.id|finetune.params.list_checkpoints
+---@param params? finetune.params.list_checkpoints
+---@return finetune.page<finetune.checkpoint>? page, finetune.error? err
+function provider:list_checkpoints(job_id, params) end
+
+---One row a step, from whatever the service has: results file, metrics events, checkpoints.
+---@param job_id finetune.id|finetune.params.list_metrics
+---@param params? finetune.params
+---@return finetune.page<finetune.metric>? page, finetune.error? err
+function provider:list_metrics(job_id, params) end
+
+---@param params? finetune.params.list_files
+---@return finetune.page<finetune.file>? page, finetune.error? err
+function provider:list_files(params) end
+
+---@param file_id finetune.id|finetune.params.get_file
+---@param params? finetune.params
+---@return finetune.file? file, finetune.error? err
+function provider:get_file(file_id, params) end
+
+---@param file_id finetune.id|finetune.params.delete_file
+---@param params? finetune.params
+---@return finetune.deleted? deleted, finetune.error? err
+function provider:delete_file(file_id, params) end
+
+---@param file_id finetune.id|finetune.params.download_file
+---@param params? finetune.params.download_file
+---@return string|{path: string, bytes: integer}|nil content  the text; with `output` what was written
+---@return finetune.error? err
+function provider:download_file(file_id, params) end
+
+---@param model finetune.id|finetune.params.get_model
+---@param params? finetune.params
+---@return finetune.model? model, finetune.error? err
+function provider:get_model(model, params) end
+
+---@param model finetune.id|finetune.params.deploy_model
+---@param params? finetune.params.deploy_model
+---@return table? deployment, finetune.error? err
+function provider:deploy_model(model, params) end
+
+---@param model finetune.id|finetune.params.undeploy_model
+---@param params? finetune.params
+---@return table? deployment, finetune.error? err
+function provider:undeploy_model(model, params) end
+
+---@param model finetune.id|finetune.params.sample
+---@param params? finetune.params.sample
+---@return table? answer, finetune.error? err
+function provider:sample(model, params) end
+
+---@param params? finetune.params.estimate_cost
+---@return table? estimate, finetune.error? err
+function provider:estimate_cost(params) end
+
+---@param grader table|finetune.params.validate_grader
+---@param params? finetune.params
+---@return table? answer, finetune.error? err
+function provider:validate_grader(grader, params) end
+
+---@param grader table|finetune.params.run_grader
+---@param params? finetune.params.run_grader
+---@return {reward: number}? graded, finetune.error? err
+function provider:run_grader(grader, params) end
+
+---Waits for the end of a job. Trouble that will pass (transport, 429, 5xx) is waited out until the deadline.
+---@param job finetune.id
+---@param params? finetune.params.wait
+---@return finetune.job? job  it has succeeded
+---@return finetune.error? err  kind "job": failed or cancelled, with the service's reason; kind "timeout": it goes on
+---@return finetune.job? last  with an error: the job as it was last seen
+function provider:wait(job, params) end
+
+---An iterator over a job's events to its end, each once, oldest first; with the job as it was then.
+---Raises the error value. Ids of events are remembered, not events. Without events: changes of the job, as events.
+---@param job finetune.id
+---@param params? finetune.params.follow
+---@return fun(): finetune.event?, finetune.job?
+function provider:follow(job, params) end
+
+---Iterators over all pages; they end, and raise the error value. An item that the last two pages had is skipped;
+---a list that does not end (a cursor comes twice, pages repeat) raises kind "decode", code "endless_list".
+---@param params? finetune.params.list_jobs
+---@return fun(): finetune.job?
+function provider:jobs(params) end
+
+---@param params? finetune.params.list_files
+---@return fun(): finetune.file?
+function provider:files(params) end
+
+---@param job_id finetune.id|finetune.params.list_events
+---@param params? finetune.params.list_events
+---@return fun(): finetune.event?
+function provider:events(job_id, params) end
+
+---@param job_id finetune.id|finetune.params.list_checkpoints
+---@param params? finetune.params.list_checkpoints
+---@return fun(): finetune.checkpoint?
+function provider:checkpoints(job_id, params) end
+
+---@param params? finetune.params.list_models
+---@return fun(): finetune.model?
+function provider:models(params) end
+
+---Starts an operation and does not wait. It goes on when the call is forgotten; `local c <close> = …` cancels it.
+---@param op string
+---@param main? any  as in the method
+---@param params? table
+---@return finetune.call
+function provider:async(op, main, params) end
+
+---@param op string
+---@return boolean has, string? reason
+function provider:supports(op) end
+
+---Cancels its running calls (their error: kind "cancelled"); later ones fail with kind "usage". Also by <close>.
+function provider:close() end
+
+---@class finetune.call
+local call = {}
+
+---@return boolean
+function call:done() end
+
+---Waits until it is done. Several coroutines may.
+---@return any value, finetune.error? err
+function call:await() end
+
+---@return any value, finetune.error? err  nil, nil while it runs
+function call:result() end
+
+---@return boolean  it was running; its result is an error of kind "cancelled"
+function call:cancel() end
+
+---f(value, err) is called once, by finetune.step after everything else, or at once where it is done.
+---It must not wait. What it raises comes out of that step (or goes to the loop adapter's hook); other callbacks
+---are told in the next step.
+---@param f fun(value: any, err: finetune.error?)
+function call:on_done(f) end
+
+-- ---- ctx: what a provider's function gets; everything waits without blocking anybody ----
+
+---@class finetune.request
+---@field method? string  GET, or POST where there is a body
+---@field path? string  behind base_url, with credentials; or
+---@field url? string  absolute, without credentials unless auth = true
+---@field query? table
+---@field headers? table<string, string>
+---@field json? any  the body, encoded; or
+---@field body? string  as it is; or
+---@field multipart? table[]  {name, value | path, filename, type, offset, length}; or
+---@field file? {path: string, offset: integer?, length: integer?, size: integer?, mtime: integer?}
+---@field retry? "safe"|"idempotent"|"never"  idempotent: a POST that may be repeated; never: sent at most once
+---@field accept? integer[]  statuses that count as success beside 200 to 299
+---@field decode? "json"|"text"|"none"
+---@field output? string  path: the body goes to this file
+---@field timeout? number  seconds
+---@field max_bytes? integer
+---@field auth? boolean
+---@field tag? any  comes back in the response
+
+---@class finetune.response
+---@field status integer
+---@field headers table<string, string>  lower-case names
+---@field json? any
+---@field body? string
+---@field url string
+---@field tag? any
+---@field bytes? integer  written to `output`
+
+---@class finetune.ctx
+---@field config table  the instance's settings, complete; read only
+---@field provider finetune.provider  the instance: its methods work here too
+---@field op string
+---@field name string  of the provider
+local ctx = {}
+
+---The primitive: all others are made of it.
+---@param request finetune.request
+---@return finetune.response? response, finetune.error? err
+function ctx:request(request) end
+
+---@param requests finetune.request[]
+---@param concurrency? integer  (4)
+---@return finetune.response[]? responses, finetune.error? err  the first hard error; the others are aborted
+function ctx:all(requests, concurrency) end
+
+---@param seconds number
+function ctx:sleep(seconds) end
+
+---The verbs take a path (or a URL), a body (a table: JSON; a string: as it is) and further fields of the request.
+---They give the decoded answer, its text, or true where there is none; and the response.
+---@param where string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:get(where, options) end
+
+---@param where string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:delete(where, options) end
+
+---@param where string
+---@param body? table|string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:post(where, body, options) end
+
+---@param where string
+---@param body? table|string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:put(where, body, options) end
+
+---@param where string
+---@param body? table|string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:patch(where, body, options) end
+
+---An answer in text/event-stream, read to its end; `json` where the data is JSON.
+---@param where string
+---@param options? finetune.request
+---@return {event: string, data: string, id: string?, json: any}[]? events, finetune.error? err
+function ctx:events(where, options) end
+
+---One page of a list, in one of four ways: cursor = "after" (a query parameter; the id of the last item),
+---token = "page_token" with next = "next_page_token", page = "page_no" (numbers from `first` = 1; pages = field with
+---their number), link = true (a Link header; only to the same host). `items`: the list's field ("data"; dots reach into
+---tables) or a function(answer); map(item): our form, nil leaves it out; after, limit: from the caller;
+---limit_name ("limit"); more: the field of cursor lists ("has_more"); id: the field with the cursor ("id");
+---optional = true: an answer without the list is an empty one; path, query, headers, …: of the request.
+---@param spec table
+---@return finetune.page? page, finetune.error? err
+function ctx:paginate(spec) end
+
+---Calls f() until it gives a value or an error; nil alone: again, after a pause.
+---@param f fun(): any, any
+---@param options? {interval: number, max_interval: number, timeout: number, what: string}  seconds: 1, 10, 1800
+---@return any value, finetune.error? err
+function ctx:poll(f, options) end
+
+---Sends a file, streamed. {path, to = "/files", field = "file", fields = {purpose = …}, filename, type}: a multipart form
+--- -> the decoded answer, the response. {path, url}: a raw PUT without credentials -> the response.
+---{path, parts = {{url = …, headers, offset, length, tag}, …}, part_size, concurrency = 4} -> the responses, in order.
+---@param t table
+---@return any value, finetune.response|finetune.error
+function ctx:upload(t) end
+
+---Percent-encodes all but letters, digits and -._~ (a function, no method)
+---@param text string
+---@return string
+function ctx.escape(text) end
+
+---`return ctx.fail("invalid", "suffix %s is too long", suffix)` (a function, no method)
+---@param kind finetune.kind
+---@param format string
+---@return nil, finetune.error
+function ctx.fail(kind, format, ...) end
+
+-- ---- finetune.http.sse ----
+
+---@class finetune.sse
+local sse = {}
+
+---@return {feed: fun(self, chunk: string): table[], finish: fun(self): table[]}  a parser: feed it chunks
+function sse.new() end
+
+---@param text string
+---@return {event: string, data: string, id: string?, retry: number?}[] events  retry: seconds
+function sse.parse(text) end
+
+-- ---- finetune.testing ----
+
+---@class finetune.testing
+local testing = {}
+
+---A script: array of {"METHOD /path", expect = {query, headers, json, body, …}, status, headers, json | body, delay | fail =
+---"timeout"|"connect"|"reset"|"pending" | reply = function(request), times = n}.
+---@param script table[]
+---@return function transport, {requests: table[], failures: string[], done: fun()} log
+function testing.transport(script) end
+
+---A small service: {["GET /jobs/{id}"] = function(request, id) return {status, headers, json | body} end, …}.
+---@param routes table<string, function>
+---@return function transport, {requests: table[]} log
+function testing.routes(routes) end
+
+---The suite that every provider passes; options are in contract.lua.
+---@param P table|string  a provider's table, or its name
+---@param options? table
+---@return {name: string, message: string}[]? failures  nothing when options.describe and options.it are given
+function testing.contract(P, options) end
+
+---@param url string
+---@return string path, string query
+function testing.split(url) end
+
+---@param url string
+---@return table<string, string>
+function testing.query(url) end
+
+---@param wanted any
+---@param value any
+---@param where string  for the words
+---@return boolean ok, string? why
+function testing.covers(wanted, value, where) end
+
+---@param a any
+---@param b any
+---@return boolean  the same as JSON
+function testing.same(a, b) end
+
+-- ---- finetune.loop.luv, .cqueues, .copas ----
+
+---@class finetune.loop
+local loop = {}
+
+---From here on, coroutines of that loop wait by suspending; its main coroutine cannot, and is told so.
+---luv: start(on_error); cqueues: start(controller, on_error?); copas: start(on_error?)
+function loop.start(...) end
+
+---Takes it out again; calls that run go on when something else steps the engine.
+function loop.stop() end
+
+return finetune

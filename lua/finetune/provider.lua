@@ -1,0 +1,164 @@
+-- provider.lua: the methods of a provider instance, made from the core's list of
+-- operations. Each takes its parameters as one table, or its main parameter
+-- first and the others in a table; starts the call; waits for it.
+
+local check = require "finetune.check"
+local core = require "finetune.core"
+local pages = require "finetune.pages"
+local wait = require "finetune.wait"
+
+local M = {}
+local methods = core.methods
+local await = wait.await
+
+local specs, op_names = {}, {} -- operation -> its parsed parameters; all operations
+for i, op in ipairs(core.ops) do
+  specs[op.name] = check.parse(op.params)
+  op_names[i] = op.name
+end
+
+-- ---- parameters ----
+
+-- The parameters that a provider adds to its operations, parsed once a registration
+local added = setmetatable({}, {__mode = "k"})
+
+local function more_params(self, op)
+  local name = self.name
+  local registered = core.provider(name)
+  if not registered then return nil end
+  local cache = added[registered]
+  if not cache then
+    cache = {}
+    for key, text in pairs((core.facts(name) or {}).params or {}) do cache[key] = check.parse("-" .. text) end
+    added[registered] = cache
+  end
+  return cache[op]
+end
+
+-- `format_type` is another name of `format`
+local function rename_format(params)
+  if params.format_type == nil then return params end
+  if params.format ~= nil and params.format ~= params.format_type then
+    return nil, "prepare_data: 'format' and 'format_type' are one parameter, and differ"
+  end
+  params.format, params.format_type = params.format_type, nil
+  return params
+end
+
+-- A caller's arguments -> a new table that the core may keep, or nil, words
+local function read(self, op, first, rest)
+  if type(self) ~= "userdata" then
+    return nil, ("%s: call it with a colon, provider:%s(...)"):format(op, op)
+  end
+  local params, why = check.arguments(op, specs[op], first, rest, more_params(self, op))
+  if params and op == "prepare_data" then return rename_format(params) end
+  return params, why
+end
+
+-- ---- examples from a function: pulled here, in the caller's coroutine, so that it may wait ----
+
+local function own_prepare(self)
+  local P = core.provider(self.name)
+  return type(P) == "table" and type(P.prepare_data) == "function"
+end
+
+local function json_of(example, n)
+  if type(example) == "string" then return example end -- a line of JSON already
+  local ok, text = pcall(core.encode, example)
+  if not ok then error(("prepare_data: example %d cannot be written as JSON: %s"):format(n, text), 0) end
+  return text
+end
+
+local function feed(writer, examples)
+  local n = 0
+  for example in examples do
+    n = n + 1
+    writer:add(json_of(example, n))
+  end
+end
+
+local function collect(examples)
+  local list = {}
+  for example in examples do list[#list + 1] = example end
+  return list
+end
+
+local function pull(self, params)
+  if own_prepare(self) then return collect(params.examples) end
+  local options = {}
+  for key, value in pairs(params) do
+    if key ~= "examples" then options[key] = value end
+  end
+  local writer = core.dataset(options)
+  local ok, err = pcall(feed, writer, params.examples)
+  if ok then return writer end
+  writer:abort()
+  error(err, 0)
+end
+
+-- ---- starting ----
+
+-- Starts an operation whose parameters are checked -> call
+function M.start(self, op, params)
+  if op == "prepare_data" and type(params.examples) == "function" then
+    params.examples = pull(self, params)
+  end
+  local call = core.start(self, op, params)
+  wait.started()
+  return call
+end
+
+local start = M.start
+
+for _, op in ipairs(op_names) do
+  methods[op] = function(self, first, rest)
+    local params, why = read(self, op, first, rest)
+    if not params then error(why, 2) end
+    return await(start(self, op, params))
+  end
+end
+
+local function known(what, op)
+  if specs[op] then return true end
+  return false, check.unknown(what, "operation", op, op_names)
+end
+
+function methods:async(op, first, rest)
+  local ok, why = known("async", op)
+  if not ok then error(why, 2) end
+  local params
+  params, why = read(self, op, first, rest)
+  if not params then error(why, 2) end
+  return start(self, op, params)
+end
+
+function methods:supports(op)
+  local ok, why = known("supports", op)
+  if not ok then error(why, 2) end
+  return core.supports(self, op)
+end
+
+function methods:close() core.close(self) end
+
+-- ---- the plural nouns: all pages of a list ----
+
+-- fetch(after) for pages.lua
+function M.fetcher(self, op, params)
+  return function(after)
+    local p = {}
+    for key, value in pairs(params) do p[key] = value end
+    p.after = after
+    return await(start(self, op, p))
+  end
+end
+
+for _, noun in ipairs {"jobs", "files", "events", "checkpoints", "models"} do
+  local op = "list_" .. noun
+  methods[noun] = function(self, first, rest)
+    local params, why = read(self, op, first, rest)
+    if not params then error((why:gsub("^" .. op, noun, 1)), 2) end
+    return pages.items(op, M.fetcher(self, op, params), params.after)
+  end
+end
+
+return M

@@ -1,0 +1,94 @@
+-- sse.lua: an incremental parser of text/event-stream, as the HTML standard has
+-- it: lines end with CR, LF or CRLF (also when a chunk ends between the two), a
+-- field is `name: value`, a blank line ends an event, a line that begins with a
+-- colon is a comment. Only memory for the current event is kept, at most LIMIT.
+
+local M = {}
+local Parser = {}
+Parser.__index = Parser
+Parser.__name = "finetune.sse"
+
+local LIMIT = 8 * 1024 * 1024 -- bytes of one event
+
+function M.new()
+  return setmetatable({rest = "", data = {}, size = 0, started = false, skip_lf = false}, Parser)
+end
+
+-- Ends the current event; one without data is none
+local function dispatch(self, out)
+  if #self.data > 0 then
+    out[#out + 1] = {event = self.event or "message", data = table.concat(self.data, "\n"), id = self.id,
+      retry = self.retry}
+  end
+  self.data, self.size, self.event = {}, 0, nil
+end
+
+local field = {}
+
+function field.data(self, value)
+  self.size = self.size + #value + 1
+  if self.size > LIMIT then error("an event of the stream is larger than 8 MiB", 0) end
+  self.data[#self.data + 1] = value
+end
+
+function field.event(self, value) self.event = value ~= "" and value or nil end
+
+function field.id(self, value)
+  if not value:find("\0", 1, true) then self.id = value end
+end
+
+function field.retry(self, value)
+  if value:match("^%d+$") then self.retry = tonumber(value) / 1000 end
+end
+
+local function take_line(self, line, out)
+  if line == "" then return dispatch(self, out) end
+  local name, value = line:match("^([^:]*):? ?(.*)$")
+  if field[name] then field[name](self, value) end
+end
+
+-- Takes a chunk of the stream -> array of the events that it completes:
+-- {event, data, id, retry (seconds)}. Raises when one event is too large.
+function Parser:feed(chunk)
+  local out, text = {}, self.rest .. chunk
+  if not self.started and #text >= 3 then
+    text = text:gsub("^\239\187\191", "")
+    self.started = true
+  end
+  local at = 1
+  if self.skip_lf and text:sub(1, 1) == "\n" then at = 2 end
+  if text ~= "" then self.skip_lf = false end
+  while true do
+    local stop = text:find("[\r\n]", at)
+    if not stop then break end
+    self.started = true
+    take_line(self, text:sub(at, stop - 1), out)
+    at = stop + 1
+    if text:sub(stop, stop) == "\r" then
+      if text:sub(at, at) == "\n" then at = at + 1 end
+      self.skip_lf = at > #text and text:sub(-1) == "\r"
+    end
+  end
+  self.rest = text:sub(at)
+  if #self.rest > LIMIT then error("a line of the stream is larger than 8 MiB", 0) end
+  return out
+end
+
+-- The stream is over -> its last event, where the blank line is missing; else an empty array.
+-- (The standard drops it; services that close early mean it.)
+function Parser:finish()
+  local out = {}
+  if self.rest ~= "" then take_line(self, self.rest, out) end
+  self.rest = ""
+  dispatch(self, out)
+  return out
+end
+
+-- A whole stream at once -> array of its events
+function M.parse(text)
+  local parser = M.new()
+  local events = parser:feed(text)
+  return table.move(parser:finish(), 1, 1, #events + 1, events)
+end
+
+return M

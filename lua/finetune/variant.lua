@@ -1,0 +1,51 @@
+-- variant.lua: "like openai, but …". Gives a provider table whose base is another
+-- provider: operations that it does not fill are the base's (in C or in Lua),
+-- its facts (base_url, env, headers, statuses, …) are the base's where it says
+-- nothing. Register it as any other.
+
+local core = require "finetune.core"
+local registry = require "finetune.registry"
+local wait = require "finetune.wait"
+
+local M = {}
+
+-- The function of the nearest Lua base that has one, or the name of the C provider below
+local function inherited(name, op)
+  local P = core.provider(name)
+  while type(P) == "table" do
+    if P[op] ~= nil then return P[op] end
+    name = P.base
+    P = name and core.provider(name)
+  end
+  return name
+end
+
+-- super.create_job(ctx, params): the base's operation, for a function of the variant
+local function super_of(base)
+  return setmetatable({}, {
+    __index = function(_, op)
+      return function(ctx, params)
+        local found = inherited(base, op)
+        if type(found) == "function" then return found(ctx, params) end
+        if type(found) == "table" then return ctx.fail("unsupported", "%s does not offer %s", base, op) end
+        return wait.await(core.super(ctx.provider, found, op, params))
+      end
+    end,
+  })
+end
+
+-- variant(base, changes) -> provider table, super
+function M.variant(base, changes)
+  if type(base) ~= "string" then error("variant: the base must be the name of a provider", 2) end
+  if type(changes) ~= "table" or type(changes.name) ~= "string" then
+    error("variant: the second argument must be a table with a name", 2)
+  end
+  if changes.name == base then error(("variant: '%s' cannot be its own base"):format(base), 2) end
+  local found, err = registry.get_provider(base)
+  if not found then error(("variant: %s"):format(err.message), 2) end
+  local P = {base = base}
+  for key, value in pairs(changes) do P[key] = value end
+  return P, super_of(base)
+end
+
+return M

@@ -1,0 +1,70 @@
+-- wait.lua: the only place that waits. A coroutine waits by its waiter (given by
+-- finetune.run, or by the core to a provider's own coroutine), else by the
+-- default one (set by a loop adapter), else the engine is stepped right here.
+-- Waiters are registered, never guessed: yielding from a coroutine that is
+-- somebody's iterator would hand the call to that somebody.
+
+local core = require "finetune.core"
+
+local M = {}
+local waiters = core.waiters -- coroutine -> function(call); "default" and "started": see M.install
+
+function M.await(call)
+  if not call:done() then
+    local wait = waiters[coroutine.running()] or waiters.default
+    if wait then
+      wait(call)
+    else
+      while not call:done() do core.step() end
+    end
+  end
+  return call:result()
+end
+
+core.call_methods.await = M.await
+
+-- The waiter that counts here, or nil: then a plain script steps the engine
+function M.waiter()
+  return waiters[coroutine.running()] or waiters.default
+end
+
+-- Raises a mistake in the use of the library.
+function M.refuse(message)
+  error(core.error {kind = "usage", message = message}, 0)
+end
+
+-- Suspends the running coroutine until the call is done; resume(co) continues it.
+-- If somebody else resumes it before (it was his iterator), he is told.
+function M.suspend(call, resume)
+  local co, waiting = coroutine.running(), true
+  call:on_done(function()
+    if waiting then resume(co) end
+  end)
+  coroutine.yield(call)
+  waiting = false
+  if not call:done() then
+    M.refuse("a coroutine was resumed by other code while it waited for a finetune call; "
+      .. "wait outside of coroutine.wrap iterators, or give the work its own finetune.run")
+  end
+end
+
+-- For loop adapters. wait(call) is used by every coroutine without a waiter of its own;
+-- started() is called after each operation has begun. Answers the function that
+-- takes them out again.
+function M.install(name, wait, started)
+  if waiters.default then
+    M.refuse(("finetune.loop.%s: a loop adapter is started already; stop() it first"):format(name))
+  end
+  waiters.default, waiters.started = wait, started
+  return function()
+    if waiters.default == wait then waiters.default, waiters.started = nil, nil end
+  end
+end
+
+-- Tells a loop adapter that there is something to watch.
+function M.started()
+  local hook = waiters.started
+  if hook then hook() end
+end
+
+return M

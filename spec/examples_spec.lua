@@ -1,0 +1,174 @@
+-- Every example runs, as its own head says, against the loopback service.
+
+local service = require "spec.support.service"
+local shell = require "spec.support.shell"
+
+local root, quote = shell.root, shell.quote
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+-- No setting of whoever runs the suite may reach an example.
+local UNSET = "env -u FINE_TUNE_MODEL -u FINE_TUNE_PROVIDER -u FINE_TUNE_PROVIDER_PATH -u OPENAI_API_KEY "
+  .. "-u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID "
+
+describe("examples", function()
+  local server, tmp, env
+
+  lazy_setup(function()
+    server, tmp = service.start {job_seconds = 0.5}, shell.folder()
+    env = {OPENAI_API_KEY = server.key, OPENAI_BASE_URL = server.url, FINE_TUNE_MODEL = "tiny-chat-1"}
+  end)
+
+  lazy_teardown(function()
+    server:stop()
+    shell.remove(tmp)
+  end)
+
+  -- What an example prints; it has to end with status 0.
+  local function run(name, more)
+    return shell.must(("exec lua5.4 %s/examples/%s"):format(quote(root), name), {env = more or env, cwd = tmp})
+  end
+
+  describe("the data", function()
+    local finetune = require "finetune"
+
+    for name, least in pairs {["support.jsonl"] = 220, ["support_valid.jsonl"] = 40} do
+      it(name .. " is valid, and goes through byte for byte", function()
+        local provider <close> = assert(finetune.create_provider "openai")
+        local path = root .. "/examples/data/" .. name
+        local report = assert(provider:prepare_data {path = path, format = "chat"})
+        assert.is_true(report.examples >= least)
+        assert.equal(report.examples, report.written)
+        assert.same({}, report.errors)
+        assert.same({}, report.warnings)
+        assert.is_true(report.text == read(path), "the text was changed")
+      end)
+    end
+
+    it("has no message twice", function()
+      local seen = {}
+      for _, name in ipairs {"support.jsonl", "support_valid.jsonl"} do
+        for line in io.lines(root .. "/examples/data/" .. name) do
+          assert.is_nil(seen[line], line)
+          seen[line] = true
+        end
+      end
+    end)
+  end)
+
+  describe("quickstart.lua", function()
+    it("runs the main job against a service of its own", function()
+      local output = shell.must(UNSET .. ("lua5.4 %s/examples/quickstart.lua"):format(quote(root)), {cwd = tmp})
+      assert.matches("loopback service on this machine", output)
+      assert.matches("support%.jsonl +241 chat examples, 0 errors", output)
+      assert.matches("100 %% of %d+ bytes", output)
+      assert.matches("status running", output)
+      assert.matches("status succeeded", output)
+      assert.matches("train loss", output)
+      assert.matches("The tuned model is ft:", output)
+      assert.matches("Azure OpenAI:", output)
+      assert.matches("Together AI:", output)
+      assert.matches("2027%-01%-06", output)
+    end)
+
+    it("runs it with --real on the service that the environment names", function()
+      local output = run "quickstart.lua --real"
+      assert.matches("Tuning tiny%-chat%-1", output)
+      assert.matches("The tuned model is ft:", output)
+      assert.not_matches(server.key, output, 1, true)
+    end)
+
+    it("takes the model as an argument", function()
+      assert.matches("Tuning small%-chat%-1", run "quickstart.lua --real small-chat-1")
+    end)
+
+    it("asks for a model rather than guess one on a real service", function()
+      local status, output = shell.run(
+        ("env -u FINE_TUNE_MODEL lua5.4 %s/examples/quickstart.lua --real"):format(quote(root)),
+        {cwd = tmp, env = {OPENAI_API_KEY = server.key, OPENAI_BASE_URL = server.url}})
+      assert.equal(2, status)
+      assert.matches("Which model%?.*tiny%-chat%-1", output)
+    end)
+
+    it("says what is missing, and ends with status 1, where there is no key", function()
+      local status, output = shell.run(UNSET .. ("lua5.4 %s/examples/quickstart.lua --real m"):format(quote(root)),
+        {cwd = tmp})
+      assert.equal(1, status)
+      assert.matches("OPENAI_API_KEY", output)
+    end)
+  end)
+
+  it("provider_example.lua shows the registry and the whole workflow", function()
+    local output = run "provider_example.lua"
+    assert.matches("provider openai", output)
+    assert.matches("default: openai", output)
+    assert.matches("did you mean 'openai'", output)
+    assert.matches("can it pause_job%? yes", output)
+    assert.matches("prepared 12 examples", output)
+    assert.matches("the model is ft:tiny%-chat%-1", output)
+  end)
+
+  it("many_jobs.lua runs a sweep", function()
+    local output = run "many_jobs.lua"
+    local _, jobs = output:gsub("epochs %d, rate [%d.]+ +ft:tiny%-chat%-1", "")
+    assert.equal(12, jobs)
+    assert.matches("best: ft:tiny%-chat%-1", output)
+  end)
+
+  for _, loop in ipairs {"luv", "cqueues", "copas"} do
+    it(("with_%s.lua shares the loop"):format(loop), function()
+      if not pcall(require, loop) then return pending("there is no " .. loop .. " here") end
+      local output = run(("with_%s.lua"):format(loop))
+      assert.matches("tick", output)
+      assert.matches("ft:tiny%-chat%-1", output)
+    end)
+  end
+
+  describe("in C", function()
+    local CFLAGS = "-std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -iquote csrc $(pkg-config --cflags lua5.4)"
+
+    it("host_poll.c drives three operations from its own poll loop", function()
+      shell.must(("cc %s examples/host_poll.c -o %s/host_poll $(pkg-config --libs lua5.4)"):format(CFLAGS, tmp),
+        {cwd = root})
+      local output = shell.must(tmp .. "/host_poll", {env = {
+        OPENAI_API_KEY = server.key,
+        OPENAI_BASE_URL = server.url,
+        LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(root, root),
+        LUA_CPATH = root .. "/lua/?.so;;",
+      }})
+      assert.matches("list_models: %d", output)
+      assert.matches("list_files: %d", output)
+      assert.matches("list_jobs: %d", output)
+    end)
+
+    it("c_provider.c is found by its name and does the whole workflow", function()
+      local folder = tmp .. "/finetune/providers"
+      shell.must(("mkdir -p %s && cc %s -shared examples/c_provider.c -o %s/acme.so")
+        :format(folder, CFLAGS, folder), {cwd = root})
+      local output = shell.must("lua5.4 spec/support/acme.lua", {cwd = root, env = {
+        ACME_API_KEY = server.key,
+        ACME_BASE_URL = server.url,
+        LUA_PATH = "lua/?.lua;lua/?/init.lua;;",
+        LUA_CPATH = ("lua/?.so;%s/?.so;;"):format(tmp),
+      }})
+      assert.matches("acme tuned ft:tiny%-chat%-1", output)
+    end)
+  end)
+
+  it("are all run here or by a spec that names them", function()
+    local specs = shell.must "cat spec/*_spec.lua"
+    for _, name in ipairs(shell.lines "ls examples | grep -E '\\.(lua|c)$'") do
+      local stem = name:gsub("^with_%w+", "with_%%s")
+      assert.is_truthy(name == "paths.lua" or specs:find(stem, 1, true), name .. " is run by no spec")
+    end
+  end)
+
+  it("name no model that is retired", function()
+    assert.equal("", (select(2, shell.run "grep -rnE 'gpt-(3|4)|babbage|davinci' examples")))
+  end)
+end)
