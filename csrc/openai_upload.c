@@ -328,16 +328,17 @@ static int upload_start(lua_State *L, ft_call *c) {
   double size = ft_oa_number(L, FT_SCRATCH, "size", 0);
   double limit = ft_oa_quirk_number(L, "upload_limit", UPLOAD_LIMIT);
   double total = ft_oa_quirk_number(L, "upload_total", UPLOAD_TOTAL);
-  int wants_parts = ft_oa_number(L, FT_PARAMS, "part_size", -1) >= 0;
+  int wants_parts = lua_getfield(L, FT_PARAMS, "part_size") != LUA_TNIL;
   int has_parts = !ft_oa_quirk_off(L, "uploads");
   if (wants_parts && !has_parts)
     return ft_oa_invalid(L, "part_size", "has no use: this service takes files in one piece");
   if (size > (has_parts ? total : limit))
     return too_large(L, has_parts ? total : limit);
+  int in_parts = wants_parts || size > limit;
+  if (in_parts && choose_part_size(L) == FT_FAIL)
+    return FT_FAIL;
   ft_getapi(L)->progress(L, c, 0, size);
-  if (!wants_parts && size <= limit)
-    return upload_whole(L, c);
-  return choose_part_size(L) == FT_FAIL ? FT_FAIL : upload_create(L, c);
+  return in_parts ? upload_create(L, c) : upload_whole(L, c);
 }
 
 /* The document at idx is the file: that is all, or, with `wait`, the first look */

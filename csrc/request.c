@@ -204,13 +204,11 @@ static void add_auth(Request *r) {
   const char *key = lua_tostring(L, -1);
   if (key == NULL)
     missing_key(r);
-  const char *header = "Authorization", *prefix = "Bearer ";
-  if (lua_getfield(L, R_CONFIG, "auth") == LUA_TTABLE) {
-    lua_getfield(L, -1, "header");
-    lua_getfield(L, -2, "prefix");
-    header = luaL_optstring(L, -2, header);
-    prefix = luaL_optstring(L, -1, "");
-  }
+  lua_getfield(L, R_CONFIG, "auth"); /* a table: instance.c made it */
+  lua_getfield(L, -1, "header");
+  lua_getfield(L, -2, "prefix"); /* "Bearer " belongs to Authorization only */
+  const char *header = luaL_optstring(L, -2, "Authorization");
+  const char *prefix = luaL_optstring(L, -1, lua_isnil(L, -2) ? "Bearer " : "");
   if (!has_header(r->t, header)) {
     lua_pushfstring(L, "%s%s", prefix, key);
     const char *value = lua_tolstring(L, -1, &n);

@@ -168,7 +168,7 @@ end
 -- Settings of create_provider that every provider knows.
 local CONFIG = M.parse("-api_key:string|boolean base_url:string timeout:number connect_timeout:number "
   .. "max_retries:integer retry_delay:number proxy:string ca_file:string headers:table query:table "
-  .. "user_agent:string on_trace:function transport:function auth:table|boolean|string|function "
+  .. "user_agent:string on_trace:function transport:function auth:table "
   .. "statuses:table quirks:table").fields
 
 -- A provider names its own settings in facts.config ("account" or "account:string"),

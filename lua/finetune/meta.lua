@@ -1,4 +1,5 @@
 ---@meta finetune
+-- luacheck: no max line length
 --- The public interface of finetune, for people and for lua-language-server; never run. Values and parameters are in
 --- meta_values.lua. What the world does wrong is returned as `nil, err`; a mistake in a call raises at the caller's line.
 
@@ -71,7 +72,7 @@ function finetune.variant(base, changes) end
 ---@field user_agent? string
 ---@field on_trace? fun(trace: {provider: string, op: string, method: string, url: string, status: integer?, attempt: integer, elapsed: number, bytes_up: integer, bytes_down: integer, error: string?, request_id: string?})
 ---@field transport? function  for tests: finetune.testing.transport
----@field auth? table|string|boolean|function
+---@field auth? {header: string?, prefix: string?}  how the key is sent ("Authorization", "Bearer ")
 ---@field statuses? table<string, string>
 ---@field quirks? table
 

@@ -1,4 +1,5 @@
 ---@meta
+-- luacheck: no max line length
 --- The values and the parameters of finetune, for people and for lua-language-server; see meta.lua.
 --- Times are seconds (a moment: Unix time), sizes are bytes, unless said otherwise.
 
