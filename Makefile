@@ -16,6 +16,7 @@ SPEC    ?= spec# what `make test` runs: a folder or one file
 CLANG   ?= clang# for the sanitizers and the fuzzers
 FUZZ_SECONDS ?= 60# for each fuzzer
 PKG_CONFIG   ?= pkg-config
+V ?=# 1: print every command
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
            -Wconversion -Wcast-qual -Wwrite-strings -Wvla
@@ -49,6 +50,8 @@ CORE    ?= lua/finetune/core.so
 C_FILES  = $(wildcard csrc/*.[ch] examples/*.c spec/c/*.[ch] spec/fuzz/*.[ch] spec/bench/*.[ch])
 ALL_CFLAGS = -std=c99 -fPIC -fvisibility=hidden -D_GNU_SOURCE $(WARNINGS) $(if $(WERROR),-Werror) \
              $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(CURL_CFLAGS)
+Q   = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' '$1' '$2')
 
 .PHONY: all demo test deps lint format layers asan valgrind oom tsan fuzz bench coverage \
         install dist clean help headers FORCE
@@ -82,11 +85,13 @@ headers:
 
 $(CORE): $(OBJECTS) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN) $(SHARED) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm
+	$(call say,link,$@)
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(SHARED) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm
 
 $(BUILD)/obj/%.o: csrc/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,$(CC),$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Rewritten only when the flags or the list of sources change: then everything is built again.
 $(BUILD)/flags: FORCE
@@ -142,7 +147,8 @@ run-harness: headers $(addprefix $(BUILD)/,$(NAMES))
 
 # All of Lua goes in and is exported, because C modules (cjson) take it from the program.
 $(BUILD)/harness_%: spec/c/harness_%.c $(OBJECTS) $(BUILD)/flags
-	$(CC) $(ALL_CFLAGS) -iquote csrc $(LDFLAGS) $(EXPORT) -o $@ $< $(OBJECTS) -Wl,--whole-archive \
+	$(call say,link,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -iquote csrc $(LDFLAGS) $(EXPORT) -o $@ $< $(OBJECTS) -Wl,--whole-archive \
 	  $(LUA_LIBDIR)/lib$(LUA_PC).a -Wl,--no-whole-archive $(CURL_LIBS) -lm -ldl -lpthread
 
 FUZZERS := $(patsubst spec/fuzz/%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
@@ -158,7 +164,8 @@ run-fuzz: headers $(addprefix $(BUILD)/,$(FUZZERS))
 	  $(wildcard spec/fuzz/corpus) || exit 1; done
 
 $(BUILD)/fuzz_%: spec/fuzz/fuzz_%.c $(OBJECTS) $(BUILD)/flags
-	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -iquote csrc $(LDFLAGS) -o $@ $< $(OBJECTS) \
+	$(call say,link,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -iquote csrc $(LDFLAGS) -o $@ $< $(OBJECTS) \
 	  $(LUA_LIBDIR)/lib$(LUA_PC).a $(CURL_LIBS) -lm -ldl -lpthread
 
 bench: all ## ratios against curl and the Node client (spec/bench)

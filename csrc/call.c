@@ -1,6 +1,7 @@
 /*
 ** call.c: THE dispatch. One running operation, for providers in C and in Lua
-** alike: start, step, wait for what the step asked for, end.
+** alike: start, step, end. What a step may ask for is in await.c, what Lua sees
+** of a call in call_lua.c.
 */
 #include "ft.h"
 
@@ -21,10 +22,6 @@ int ft_op_find(const char *name) {
     if (strcmp(op_names[i], name) == 0)
       return i;
   return -1;
-}
-
-ft_call *ft_call_check(lua_State *L, int idx) {
-  return luaL_checkudata(L, idx, FT_CALL_META);
 }
 
 /* ---- anchors ---- */
@@ -57,26 +54,14 @@ static void call_unlink(ft_call *c) {
 }
 
 /* lets go of an ended call once it owes nobody a callback */
-static void call_let_go(lua_State *L, ft_call *c) {
+void ft_call_let_go(lua_State *L, ft_call *c) {
   if (!c->anchored || c->state != FT_CS_DONE || c->owed)
     return;
   c->anchored = 0;
   ft_engine_drop(L, c->E, c);
 }
 
-/* ---- what a call waits for ---- */
-
-static void drop_transfers(lua_State *L, ft_call *c) {
-  while (c->first != NULL) {
-    ft_transfer *t = c->first;
-    ft_engine *E = c->E;
-    c->first = t->sibling;
-    t->call = NULL;
-    ft_transfer_release(t);
-    ft_engine_drop(L, E, t);
-  }
-  c->batch = 0;
-}
+/* ---- letting go ---- */
 
 static void leave_child(ft_call *c) {
   if (c->child == NULL)
@@ -128,7 +113,7 @@ static void call_end(lua_State *L, ft_call *c, int call, int ok) {
   ft_timer_clear(c->E, &c->timer);
   ft_engine_unready(c->E, c);
   leave_child(c);
-  drop_transfers(L, c);
+  ft_call_drop_transfers(L, c);
   clear_uv(L, call, FT_CU_SCRATCH);
   clear_uv(L, call, FT_CU_ABORT);
   clear_uv(L, call, FT_CU_WAIT);
@@ -137,7 +122,7 @@ static void call_end(lua_State *L, ft_call *c, int call, int ok) {
   if (c->anchored) {
     call_unlink(c);
     owe_callbacks(L, c, call);
-    call_let_go(L, c);
+    ft_call_let_go(L, c);
   }
 }
 
@@ -177,117 +162,6 @@ static void push_instance(lua_State *L, int call) {
   lua_getiuservalue(L, call, FT_CU_INSTANCE);
 }
 
-/* [0, +2] the answer of the one request: response, nil or nil, error */
-static void take_answer(lua_State *L, ft_call *c) {
-  ft_call_report(L, c, 1);
-  push_instance(L, FT_CALL);
-  if (ft_response_push(L, c->first, lua_gettop(L)))
-    lua_pushnil(L);
-  else {
-    lua_pushnil(L);
-    lua_insert(L, -2);
-  }
-  lua_remove(L, -3);
-  drop_transfers(L, c);
-}
-
-/* [0, 0] [raise] begins the request on top as a transfer of this call */
-static void begin_transfer(lua_State *L, ft_call *c, int index) {
-  push_instance(L, FT_CALL);
-  lua_insert(L, -2);
-  int top = lua_gettop(L);
-  ft_transfer *t = ft_request_prepare(L, c->inst, top - 1, c->timeout);
-  ft_engine_anchor(L, c->E, t, -1);
-  t->call = c;
-  t->index = index;
-  t->sibling = c->first;
-  c->first = t;
-  if (t->file_transfer && !c->has_progress) {
-    lua_getiuservalue(L, FT_CALL, FT_CU_PARAMS);
-    c->has_progress = lua_istable(L, -1) && lua_getfield(L, -1, "on_progress") == LUA_TFUNCTION;
-  }
-  lua_settop(L, top - 2);
-  ft_transfer_begin(L, t);
-}
-
-static int running_transfers(const ft_call *c) {
-  int n = 0;
-  for (const ft_transfer *t = c->first; t != NULL; t = t->sibling)
-    n += t->state != FT_TS_DONE;
-  return n;
-}
-
-static void batch_fill(lua_State *L, ft_call *c) {
-  for (int n = running_transfers(c); n < c->concurrency && c->next_request <= c->batch; n++) {
-    int i = c->next_request++;
-    lua_getiuservalue(L, FT_CALL, FT_CU_WAIT);
-    lua_rawgeti(L, -1, i);
-    lua_remove(L, -2);
-    begin_transfer(L, c, i);
-  }
-}
-
-/* takes one ended transfer out of the batch: 1 and nothing, or 0 and its error on top */
-static int batch_take(lua_State *L, ft_call *c, ft_transfer **place) {
-  ft_transfer *t = *place;
-  ft_engine *E = c->E;
-  int index = t->index;
-  ft_call_report(L, c, 1);
-  push_instance(L, FT_CALL);
-  int ok = ft_response_push(L, t, lua_gettop(L));
-  lua_remove(L, -2);
-  c->progress_done += (double)t->up;
-  *place = t->sibling;
-  t->call = NULL;
-  ft_transfer_release(t);
-  ft_engine_drop(L, E, t);
-  if (!ok)
-    return 0;
-  lua_getiuservalue(L, FT_CALL, FT_CU_VALUE);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, index);
-  lua_pop(L, 1);
-  return 1;
-}
-
-/* [0, +2 | 0] 1 and the answer of the whole batch, or 0: it goes on */
-static int batch_collect(lua_State *L, ft_call *c) {
-  for (ft_transfer **p = &c->first; *p != NULL;) {
-    if ((*p)->state != FT_TS_DONE)
-      p = &(*p)->sibling;
-    else if (!batch_take(L, c, p)) {
-      drop_transfers(L, c);
-      clear_uv(L, FT_CALL, FT_CU_WAIT);
-      lua_pushnil(L);
-      lua_insert(L, -2);
-      return 1;
-    }
-  }
-  batch_fill(L, c);
-  if (c->first != NULL)
-    return 0;
-  c->batch = 0;
-  clear_uv(L, FT_CALL, FT_CU_WAIT);
-  lua_getiuservalue(L, FT_CALL, FT_CU_VALUE);
-  lua_pushnil(L);
-  return 1;
-}
-
-/* [0, +2 | 0] pushes response and error; 0 where a batch is not complete */
-static int push_awaited(lua_State *L, ft_call *c) {
-  if (c->batch > 0)
-    return batch_collect(L, c);
-  if (c->first != NULL)
-    take_answer(L, c);
-  else if (lua_getiuservalue(L, FT_CALL, FT_CU_WAIT) == LUA_TUSERDATA) {
-    ft_call_result(L, lua_gettop(L));
-    lua_remove(L, -3);
-    clear_uv(L, FT_CALL, FT_CU_WAIT);
-  } else
-    lua_pushnil(L); /* a sleep: the nil of FT_CU_WAIT is the response */
-  return 1;
-}
-
 /* stores what the op left, by its status; answers the status */
 static int take_status(lua_State *L, ft_call *c, int status) {
   switch (status) {
@@ -315,7 +189,7 @@ static int step(lua_State *L) { /* call -- status */
   lua_replace(L, FT_CONFIG);
   c->asked = FT_ASK_TRANSFER; /* for a batch that goes on */
   int status = FT_WAIT;
-  if (push_awaited(L, c)) {
+  if (ft_call_push_awaited(L, c)) {
     c->asked = FT_ASK_NOTHING;
     luaL_checkstack(L, LUA_MINSTACK, "operation");
     status = c->slot->op(L, c);
@@ -359,124 +233,17 @@ static void call_step(lua_State *L, ft_call *c) {
   lua_settop(L, call);
 }
 
-/* 1 where a waiting call has what it waits for */
-static int call_is_ready(const ft_call *c) {
-  return c->batch > 0 || c->asked != FT_ASK_TRANSFER || running_transfers(c) == 0;
-}
-
 void ft_call_advance(lua_State *L, ft_call *c) {
   ft_engine_find(L, c->E, c);
-  if (c->state == FT_CS_WAITING && call_is_ready(c))
+  if (c->state == FT_CS_WAITING && ft_call_is_ready(c))
     call_step(L, c);
-  call_let_go(L, c);
+  ft_call_let_go(L, c);
   lua_pop(L, 1);
 }
 
 void ft_call_transfer_done(ft_call *c) {
   if (c->state == FT_CS_WAITING || c->state == FT_CS_RUNNING)
     ft_engine_ready(c->E, c);
-}
-
-/* ---- what an op asks for ---- */
-
-int ft_call_request(lua_State *L, ft_call *c) {
-  begin_transfer(L, c, 1);
-  c->asked = FT_ASK_TRANSFER;
-  return FT_WAIT;
-}
-
-int ft_call_request_all(lua_State *L, ft_call *c, int concurrency) {
-  luaL_checktype(L, -1, LUA_TTABLE);
-  c->batch = (int)lua_rawlen(L, -1);
-  if (c->batch == 0)
-    luaL_error(L, "an empty array of requests");
-  c->next_request = 1;
-  c->concurrency = concurrency > 0 ? concurrency : 4;
-  lua_setiuservalue(L, FT_CALL, FT_CU_WAIT);
-  lua_createtable(L, c->batch, 0);
-  lua_setiuservalue(L, FT_CALL, FT_CU_VALUE);
-  batch_fill(L, c);
-  c->asked = FT_ASK_TRANSFER;
-  return FT_WAIT;
-}
-
-static void sleep_over(lua_State *L, ft_timer *timer) {
-  ft_call *c = (ft_call *)((char *)timer - offsetof(ft_call, timer));
-  (void)L;
-  ft_engine_ready(c->E, c);
-}
-
-int ft_call_sleep(lua_State *L, ft_call *c, double seconds) {
-  if (!(seconds >= 0) || seconds > 1e9)
-    luaL_error(L, "cannot sleep %f seconds", seconds);
-  c->timer.fire = sleep_over;
-  ft_timer_set(c->E, &c->timer, ft_now() + seconds);
-  c->asked = FT_ASK_SLEEP;
-  return FT_WAIT;
-}
-
-int ft_call_await(lua_State *L, ft_call *c) {
-  ft_call *child = ft_call_check(L, -1);
-  for (const ft_call *x = child; x != NULL; x = x->child)
-    if (x == c)
-      luaL_error(L, "calls that wait for one another would wait for ever");
-  lua_setiuservalue(L, FT_CALL, FT_CU_WAIT);
-  c->asked = FT_ASK_CALL;
-  if (child->state == FT_CS_DONE)
-    ft_engine_ready(c->E, c);
-  else {
-    c->child = child;
-    c->sibling = child->parents;
-    child->parents = c;
-  }
-  return FT_WAIT;
-}
-
-void ft_call_on_cancel(lua_State *L, ft_call *c) {
-  (void)c;
-  lua_setiuservalue(L, FT_CALL, FT_CU_ABORT);
-}
-
-/* ---- progress ---- */
-
-void ft_call_progress(lua_State *L, ft_call *c, double done, double total) {
-  (void)L;
-  c->progress_done = done;
-  c->progress_total = total;
-}
-
-static int tell_progress(lua_State *L) { /* call -- ; protected by ft_call_report */
-  ft_call *c = lua_touserdata(L, 1);
-  lua_getiuservalue(L, 1, FT_CU_PARAMS);
-  lua_getfield(L, -1, "on_progress");
-  lua_pushinteger(L, (lua_Integer)c->progress_told);
-  lua_pushinteger(L, (lua_Integer)c->progress_total);
-  ft_engine_queue(L, c->E);
-  return 0;
-}
-
-enum { PROGRESS_EVERY = 50 }; /* ms between two reports */
-
-void ft_call_report(lua_State *L, ft_call *c, int last) {
-  double now = ft_now(), done = c->progress_done, total = 0;
-  if (!c->has_progress || (!last && now - c->progress_at < PROGRESS_EVERY / 1000.0))
-    return;
-  for (const ft_transfer *t = c->first; t != NULL; t = t->sibling) {
-    done += (double)(t->output != NULL ? t->down : t->up);
-    total += (double)(t->output != NULL ? t->down_total : t->up_total);
-  }
-  if (c->progress_total <= 0)
-    c->progress_total = total;
-  if (c->progress_total > 0 && done > c->progress_total)
-    done = c->progress_total; /* the envelope of a multipart body is no part of the file */
-  if (done <= c->progress_told)
-    return;
-  c->progress_told = done;
-  c->progress_at = now;
-  lua_pushcfunction(L, tell_progress);
-  ft_engine_find(L, c->E, c);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK)
-    lua_pop(L, 1);
 }
 
 /* ---- cancel ---- */
@@ -528,7 +295,7 @@ int ft_call_cancel(lua_State *L, ft_call *c) {
   int call = lua_gettop(L);
   ft_call *child = c->child;
   leave_child(c);
-  drop_transfers(L, c);
+  ft_call_drop_transfers(L, c);
   if (child != NULL)
     ft_call_cancel(L, child);
   run_hook(L, c, call);
@@ -657,132 +424,4 @@ int ft_call_sleeper(lua_State *L) {
   lua_rawseti(L, -2, 1);
   start_slot(L, E, -1, &slot);
   return 1;
-}
-
-/* ---- results ---- */
-
-int ft_call_result(lua_State *L, int idx) {
-  ft_call *c = ft_call_check(L, idx);
-  idx = lua_absindex(L, idx);
-  if (c->state != FT_CS_DONE) {
-    lua_pushnil(L);
-    lua_pushnil(L);
-    return 0;
-  }
-  lua_getiuservalue(L, idx, FT_CU_VALUE);
-  lua_getiuservalue(L, idx, FT_CU_ERROR);
-  return 1;
-}
-
-/* Tells one callback of the first call that owes any. The state is right before
-   the callback runs: it may raise. */
-int ft_call_deliver(lua_State *L) {
-  ft_engine *E = ft_engine_of(L);
-  ft_call *c = E->owed_first;
-  if (c == NULL)
-    return 0;
-  ft_engine_find(L, E, c);
-  int call = lua_gettop(L);
-  lua_getiuservalue(L, call, FT_CU_ON_DONE);
-  int more = lua_rawgeti(L, -1, ++c->next_callback) != LUA_TNIL;
-  if (!more) {
-    E->owed_first = c->owed_next;
-    if (E->owed_first == NULL)
-      E->owed_last = NULL;
-    c->owed = 0;
-    clear_uv(L, call, FT_CU_ON_DONE);
-    call_let_go(L, c);
-  } else {
-    ft_call_result(L, call);
-    lua_call(L, 2, 0);
-  }
-  lua_settop(L, call - 1);
-  return more;
-}
-
-/* ---- methods ---- */
-
-static int call_done(lua_State *L) {
-  lua_pushboolean(L, ft_call_check(L, 1)->state == FT_CS_DONE);
-  return 1;
-}
-
-static int call_result(lua_State *L) {
-  if (!ft_call_result(L, 1))
-    ft_raise_usage(L, "the call is not done yet: use call:await(), or wait for call:done()");
-  ft_call *c = ft_call_check(L, 1);
-  if (c->ok) {
-    lua_pop(L, 1);
-    return 1;
-  }
-  return 2;
-}
-
-static int call_cancel(lua_State *L) {
-  ft_call *c = ft_call_check(L, 1);
-  int running = 0;
-  if (c->state != FT_CS_DONE) {
-    ft_engine_check(L);
-    running = ft_call_cancel(L, c);
-  }
-  lua_pushboolean(L, running);
-  return 1;
-}
-
-static int call_on_done(lua_State *L) {
-  ft_call *c = ft_call_check(L, 1);
-  luaL_checktype(L, 2, LUA_TFUNCTION);
-  if (c->state == FT_CS_DONE && !c->owed) {
-    lua_settop(L, 2);
-    ft_call_result(L, 1);
-    lua_call(L, 2, 0);
-    return 0;
-  }
-  if (lua_getiuservalue(L, 1, FT_CU_ON_DONE) != LUA_TTABLE) {
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    lua_setiuservalue(L, 1, FT_CU_ON_DONE);
-    lua_replace(L, 3);
-  }
-  lua_pushvalue(L, 2);
-  lua_rawseti(L, 3, (lua_Integer)lua_rawlen(L, 3) + 1);
-  return 0;
-}
-
-static int call_tostring(lua_State *L) {
-  static const char *const words[] = {"new", "running", "waiting", "done"};
-  ft_call *c = ft_call_check(L, 1);
-  lua_pushfstring(L, "finetune.call: %s %s (%s)", c->inst != NULL ? c->inst->reg->name : "?",
-                  ft_op_name(c->op), words[c->state]);
-  return 1;
-}
-
-static int call_gc(lua_State *L) {
-  ft_call *c = ft_call_check(L, 1);
-  ft_engine *E = c->E;
-  c->E = NULL;
-  if (E == NULL || E->multi == NULL)
-    return 0; /* half made, or the engine is gone and took everything with it */
-  ft_timer_clear(E, &c->timer);
-  ft_engine_unreserve(E);
-  return 0;
-}
-
-static const luaL_Reg call_methods[] = {{"done", call_done},
-                                        {"result", call_result},
-                                        {"cancel", call_cancel},
-                                        {"on_done", call_on_done},
-                                        {NULL, NULL}};
-
-static const luaL_Reg call_meta[] = {
-    {"__gc", call_gc}, {"__close", call_cancel}, {"__tostring", call_tostring}, {NULL, NULL}};
-
-/* [0, +1] the table of methods, which wait.lua completes */
-void ft_call_open(lua_State *L) {
-  luaL_newmetatable(L, FT_CALL_META);
-  luaL_setfuncs(L, call_meta, 0);
-  luaL_newlib(L, call_methods);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "__index");
-  lua_remove(L, -2);
 }

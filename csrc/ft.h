@@ -222,6 +222,10 @@ int ft_call_result(lua_State *L, int idx);      /* [0, +2] */
 void ft_call_transfer_done(ft_call *c);         /* one of its transfers ended; no Lua */
 ft_call *ft_call_check(lua_State *L, int idx);  /* [raise] */
 
+/* await.c: what a step asks for, and its answer */
+int ft_call_push_awaited(lua_State *L, ft_call *c); /* [raise] [0, +2] response and error, or 0 */
+int ft_call_is_ready(const ft_call *c);             /* has what it waits for */
+void ft_call_drop_transfers(lua_State *L, ft_call *c);
 int ft_call_request(lua_State *L, ft_call *c);
 int ft_call_request_all(lua_State *L, ft_call *c, int concurrency);
 int ft_call_sleep(lua_State *L, ft_call *c, double seconds);
@@ -229,6 +233,7 @@ int ft_call_await(lua_State *L, ft_call *c);
 void ft_call_on_cancel(lua_State *L, ft_call *c);
 void ft_call_progress(lua_State *L, ft_call *c, double done, double total);
 void ft_call_report(lua_State *L, ft_call *c, int last); /* progress of its transfers */
+void ft_call_let_go(lua_State *L, ft_call *c);           /* an ended call that owes no callback */
 int ft_call_deliver(lua_State *L); /* [raise] tells one callback; 0: there is none */
 void ft_call_close_all(lua_State *L, ft_instance *inst); /* cancels the calls of an instance */
 

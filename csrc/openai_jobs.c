@@ -13,6 +13,7 @@
 */
 #include "openai.h"
 
+#include <lauxlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -48,14 +49,18 @@ static int search_begin(lua_State *L, ft_call *c, int state) {
   return search_page(L, c, state);
 }
 
-/* 1 where the job carries scratch.token */
-static int has_token(lua_State *L, int job) {
+enum token { NO_TOKEN, OWN_TOKEN, OTHER_TOKEN };
+
+/* Whose token the job carries */
+static enum token token_of(lua_State *L, int job) {
   int top = lua_gettop(L);
-  int has = lua_getfield(L, FT_SCRATCH, "token") == LUA_TSTRING &&
-            lua_getfield(L, job, "metadata") == LUA_TTABLE &&
-            lua_getfield(L, -1, FT_OA_TOKEN) == LUA_TSTRING && lua_rawequal(L, -1, top + 1);
+  enum token token = NO_TOKEN;
+  lua_getfield(L, FT_SCRATCH, "token");
+  if (lua_getfield(L, job, "metadata") == LUA_TTABLE &&
+      lua_getfield(L, -1, FT_OA_TOKEN) == LUA_TSTRING)
+    token = lua_rawequal(L, -1, top + 1) ? OWN_TOKEN : OTHER_TOKEN;
   lua_settop(L, top);
-  return has;
+  return token;
 }
 
 /* 1 where the body's `field` is that of the job, or begins it: a service answers
@@ -70,11 +75,12 @@ static int begins_same(lua_State *L, int job, const char *field) {
   return same;
 }
 
-/* Might the job be the one whose answer was lost? It is for the caller to look at. */
+/* Might the job be the one whose answer was lost? It is for the caller to look at. A
+   job with another call's token is that call's. */
 static int is_candidate(lua_State *L, int job) {
   double since = ft_oa_number(L, FT_SCRATCH, "began", 0) - CLOCK_SKEW;
-  return begins_same(L, job, "model") && begins_same(L, job, "training_file") &&
-         ft_oa_number(L, job, "created_at", since) >= since;
+  return token_of(L, job) == NO_TOKEN && begins_same(L, job, "model") &&
+         begins_same(L, job, "training_file") && ft_oa_number(L, job, "created_at", since) >= since;
 }
 
 /* [0, +1] the job of the page that has the token; else NOT_FOUND */
@@ -84,7 +90,7 @@ static int search_items(lua_State *L, int data) {
   int candidates = lua_gettop(L);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, data, i);
-    if (has_token(L, candidates + 1))
+    if (token_of(L, candidates + 1) == OWN_TOKEN)
       return FT_DONE;
     if (is_candidate(L, candidates + 1))
       lua_rawseti(L, candidates, (lua_Integer)lua_rawlen(L, candidates) + 1);
@@ -331,6 +337,7 @@ static int job_start(lua_State *L, ft_call *c) {
 }
 
 int ft_oa_create_job(lua_State *L, ft_call *c) {
+  luaL_checkstack(L, 40, "create_job"); /* the words of an error are put together on it */
   switch (*ft_getapi(L)->state(c)) {
   case START:
     return job_start(L, c);

@@ -51,7 +51,8 @@ static int upload_expiry(lua_State *L) {
   int is_integer;
   lua_getfield(L, -2, "seconds");
   lua_Integer seconds = lua_tointegerx(L, -1, &is_integer);
-  if (lua_type(L, -1) != LUA_TNUMBER || !is_integer || seconds < EXPIRES_MIN || seconds > EXPIRES_MAX)
+  if (lua_type(L, -1) != LUA_TNUMBER || !is_integer || seconds < EXPIRES_MIN ||
+      seconds > EXPIRES_MAX)
     return ft_oa_invalid(L, "expires_after",
                          "must have `seconds`, an integer from 3600 to 2592000");
   lua_pushinteger(L, seconds);

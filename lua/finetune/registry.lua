@@ -31,7 +31,8 @@ function M.register(P, options)
   end
   local given, why = check.params("register", OPTIONS, options or {})
   if not given then error(why, 2) end
-  return register(P, given, 3)
+  local registered = register(P, given, 3) -- no tail call: the level counts frames
+  return registered
 end
 
 function M.unregister(name)

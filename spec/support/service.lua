@@ -20,7 +20,7 @@ start{...}, all optional:
   refuse         {status, message, code}: creating jobs is refused     fail  {code, message, param}: new jobs fail
   results_base64 the results file is served base64-encoded             hash  false: no SHA-256 of uploads
 
-  s:requests{method =, path =}  what came in, oldest first (path: a Lua pattern): {n, conn (number of its connection),
+  s:requests{method =, path =}  what came in, oldest first (path: a Lua pattern): {n, conn (its connection's number),
         time, taken, method, target, path, query, params, headers ({{name, value}...} as sent), header (lower-case
         name -> value), body (up to 64 KiB; else sha256), length, parts ({name, filename, type, length, sha256,
         value}), complete (the body arrived whole), status (answered), fault (its kind)}
@@ -35,10 +35,11 @@ start{...}, all optional:
   s:stop()      also by <close>, by garbage collection, and when this process ends in any way
   service.refused_url()  a URL at which nobody listens
 
-Faults: fault{kind =, method =, path = (Lua pattern on the path), times = 1 (or "always"), skip = 0, ...}. A request meets
-the first fault that matches and has times left. `apply = true`: the request is carried out although its answer is lost.
+Faults: fault{kind =, method =, path = (Lua pattern on the path), times = 1 (or "always"), skip = 0, ...}. A request
+meets the first fault that matches and has times left. With `apply = true` it is carried out although its
+answer is lost.
   status     status (500), headers, body (text or table), or message, code, param; retry_after (s), retry_after_ms,
-             retry_after_date (s from now, sent as a date); early: answered before the body is read
+             retry_after_date (s from now, sent as a date); early = true: answered before the body is read
   reset, close, stall   at = "accept", "request" (head read), "upload" (`bytes` of the body read), "answer" (body read; the
              default), "headers", "body" (head, or `bytes` of the body, sent); stall goes on after `seconds`, or never
   drip       `bytes` (1) at a time, `seconds` (0.005) apart          truncate  `bytes` of the body (half), well framed
@@ -116,7 +117,7 @@ function M.start(options)
   end
   return setmetatable({
     pipe = pipe, host = "127.0.0.1", port = line.port, control = line.control, ca_file = ca_file,
-    key = settings.api_key or DEFAULT_KEY, model = "tiny-chat-1",
+    key = settings.api_key or DEFAULT_KEY, first_key = settings.api_key or DEFAULT_KEY, model = "tiny-chat-1",
     url = ("%s://127.0.0.1:%d%s"):format(rest.tls and "https" or "http", line.port, settings.prefix or "/v1"),
   }, Service)
 end
@@ -206,6 +207,7 @@ function Service:clear() control(self, "clear") end
 
 function Service:reset()
   control(self, "reset")
+  self.key = self.first_key
 end
 
 function M.refused_url()
