@@ -96,19 +96,20 @@ static void job_body(lua_State *L) {
   lua_setfield(L, -2, "retry");
 }
 
-static void multipart_field(lua_State *L, int i, const char *name, const char *param,
-                            const char *as) {
-  lua_newtable(L);
-  lua_pushstring(L, name);
-  lua_setfield(L, -2, "name");
-  copy(L, FT_PARAMS, param, as);
-  lua_seti(L, -2, i);
-}
-
 static void file_body(lua_State *L) {
   lua_newtable(L);
-  multipart_field(L, 1, "purpose", "purpose", "value");
-  multipart_field(L, 2, "file", "path", "path"); /* streamed from the disk, whatever its size */
+  lua_newtable(L);
+  lua_pushliteral(L, "purpose");
+  lua_setfield(L, -2, "name");
+  copy(L, FT_PARAMS, "purpose", "value");
+  lua_seti(L, -2, 1);
+  lua_newtable(L);
+  lua_pushliteral(L, "file");
+  lua_setfield(L, -2, "name");
+  lua_pushliteral(L, "train.jsonl");
+  lua_setfield(L, -2, "filename");
+  copy(L, FT_PARAMS, "path", "path"); /* streamed from the disk, whatever its size */
+  lua_seti(L, -2, 2);
   lua_setfield(L, -2, "multipart");
 }
 

@@ -54,7 +54,7 @@ static void report(lua_State *L, const ft_api *api, int i) {
 /* Everything that may raise, under one pcall. */
 static int host(lua_State *L) {
   const ft_api *api;
-  if (luaL_dostring(L, "return assert(require('finetune').get_default_provider())"))
+  if (luaL_dostring(L, "return (assert(require('finetune').get_default_provider()))"))
     lua_error(L);
   api = ft_getapi(L);
   for (int i = 0; i < CALLS; i++)

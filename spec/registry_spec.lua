@@ -142,7 +142,8 @@ describe("the registry", function()
       ["that registers nothing"] = {"bad", "return nil", "register"},
       ["with another provider's name"] = {"bad", PROVIDER:format "other", "other"},
       ["with a bad table"] = {"bad", "return {name = 'bad', creat_job = print}", "create_job"},
-      ["whose base does not exist"] = {"bad", "return require('finetune').register {name='bad', base='nowhere'}", "nowhere"},
+      ["whose base does not exist"] = {"bad", "return require('finetune').register {name='bad', base='none'}",
+        "no provider 'none'"},
       ["that is its own base"] = {"bad", "return require('finetune').register {name='bad', base='bad'}", "own base"},
     } do
       it(what, function()
@@ -218,7 +219,10 @@ describe("finetune.variant", function()
   end)
 
   it("takes what it does not say from its base", function()
-    finetune.register((finetune.variant("parent", {name = "child", base_url = "https://child.example/v1", headers = {["x-b"] = "2"}})))
+    local P = finetune.variant("parent", {
+      name = "child", base_url = "https://child.example/v1", headers = {["x-b"] = "2"},
+    })
+    finetune.register(P)
     local provider <close> = assert(finetune.create_provider "child")
     local job = assert(provider:get_job "j")
     assert.equal("running", job.status)
@@ -250,7 +254,9 @@ describe("finetune.variant", function()
       return job
     end
     finetune.register(P)
-    local transport, log = finetune.testing.transport {{"GET /v1/fine_tuning/jobs/j", json = {id = "j", status = "queued"}}}
+    local transport, log = finetune.testing.transport {
+      {"GET /v1/fine_tuning/jobs/j", json = {id = "j", status = "queued"}},
+    }
     local provider <close> = assert(finetune.create_provider("child", {api_key = "k-123456", transport = transport}))
     local job = assert(provider:get_job "j")
     assert.equal("seen", job.suffix)

@@ -40,8 +40,8 @@ meets the first fault that matches and has times left. With `apply = true` it is
 answer is lost.
   status     status (500), headers, body (text or table), or message, code, param; retry_after (s), retry_after_ms,
              retry_after_date (s from now, sent as a date); early = true: answered before the body is read
-  reset, close, stall   at = "accept", "request" (head read), "upload" (`bytes` of the body read), "answer" (body read; the
-             default), "headers", "body" (head, or `bytes` of the body, sent); stall goes on after `seconds`, or never
+  reset, close, stall   at = "accept", "request" (head read), "upload" (`bytes` of the body read), "answer" (body
+             read; the default), "headers" (sent), "body" (`bytes` of it sent); stall goes on after `seconds`, or never
   drip       `bytes` (1) at a time, `seconds` (0.005) apart          truncate  `bytes` of the body (half), well framed
   html       a page, status (200), body                              redirect  status (307), location (itself: a loop)
   giant      bytes (1 GiB), framing "chunked", "length", "close"     bomb      gzip that expands to bytes (1 GiB)

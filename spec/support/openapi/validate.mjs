@@ -49,7 +49,7 @@ function inline(node, schemas) {
 
 // JSON Schema 2020-12, which is what OpenAPI 3.1 means.
 function customizeAjv(_ajv, options) {
-  const ajv = new Ajv2020({...options, strict: false, allErrors: true, logger: false});
+  const ajv = new Ajv2020({...options, strict: false, allErrors: true, logger: false, code: {optimize: false}});
   addFormats(ajv);
   ajv.addFormat("unixtime", {type: "number", validate: Number.isInteger});
   ajv.addFormat("binary", true);
@@ -111,7 +111,8 @@ function parse(text) {
 const api = amend(readDescription());
 const definition = {...inline({...api, components: {}}, api.components.schemas), components: {}};
 const router = new OpenAPIRouter({definition, apiRoot: "/"});
-const validator = new OpenAPIValidator({definition, router, customizeAjv, coerceTypes: true});
+const settings = {definition, router, customizeAjv, coerceTypes: true, lazyCompileValidators: true};
+const validator = new OpenAPIValidator(settings);
 
 // A request's own rules beside the schema's: the key, the media type, the binary parts.
 function checkRequest(entry, operation) {
