@@ -147,13 +147,15 @@ const ft_slot *ft_slot_of(lua_State *L, const ft_registration *reg, int op);
 void ft_push_function(lua_State *L, ft_call *c); /* [0, +1] the Lua function behind the slot */
 int ft_op_required(int op);
 void ft_add_provider(lua_State *L, const ft_provider *p, void *ud, void (*destroy)(void *));
-int ft_registry_register(lua_State *L);                                /* core.register */
-int ft_registry_unregister(lua_State *L);                              /* core.unregister */
-int ft_registry_provider(lua_State *L);                                /* core.provider */
-int ft_registry_providers(lua_State *L);                               /* core.providers */
-int ft_registry_facts(lua_State *L);                                   /* core.facts */
-int ft_registry_default(lua_State *L);                                 /* core.set_default */
-void ft_registry_open(lua_State *L);                                   /* [raise] metatables */
+ft_registration *ft_registration_new(lua_State *L, const char *name); /* [raise] [0, +1] */
+void ft_registry_put(lua_State *L, const char *name);                 /* [raise] [-1, 0] */
+int ft_registry_register(lua_State *L);   /* core.register, in register.c */
+int ft_registry_unregister(lua_State *L); /* core.unregister */
+int ft_registry_provider(lua_State *L);   /* core.provider */
+int ft_registry_providers(lua_State *L);  /* core.providers */
+int ft_registry_facts(lua_State *L);      /* core.facts */
+int ft_registry_default(lua_State *L);    /* core.set_default */
+void ft_registry_open(lua_State *L);      /* [raise] metatables */
 ft_registration *ft_registration_find(lua_State *L, const char *name); /* [0, +1] or NULL, 0 */
 
 int ft_instance_create(lua_State *L);   /* core.create */

@@ -24,7 +24,7 @@ if real then
   provider = check(finetune.get_default_provider())
   say("Provider: %s", provider.name)
 else
-  service = require("spec.support.service").start {job_seconds = 6}
+  service = require("spec.support.service").start {job_seconds = 4}
   provider = check(finetune.create_provider("openai", {api_key = service.key, base_url = service.url}))
   say("This talks to a loopback service on this machine, %s:", service.url)
   say "the requests are real, the training is only acted out. No key is used and nothing costs money."

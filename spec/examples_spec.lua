@@ -138,8 +138,8 @@ describe("examples", function()
       local output = shell.must(tmp .. "/host_poll", {env = {
         OPENAI_API_KEY = server.key,
         OPENAI_BASE_URL = server.url,
-        LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(root, root),
-        LUA_CPATH = root .. "/lua/?.so;;",
+        LUA_PATH_5_4 = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(root, root),
+        LUA_CPATH_5_4 = root .. "/lua/?.so;;",
       }})
       assert.matches("list_models: %d", output)
       assert.matches("list_files: %d", output)
@@ -153,8 +153,8 @@ describe("examples", function()
       local output = shell.must("lua5.4 spec/support/acme.lua", {cwd = root, env = {
         ACME_API_KEY = server.key,
         ACME_BASE_URL = server.url,
-        LUA_PATH = "lua/?.lua;lua/?/init.lua;;",
-        LUA_CPATH = ("lua/?.so;%s/?.so;;"):format(tmp),
+        LUA_PATH_5_4 = "lua/?.lua;lua/?/init.lua;;",
+        LUA_CPATH_5_4 = ("lua/?.so;%s/?.so;;"):format(tmp),
       }})
       assert.matches("acme tuned ft:tiny%-chat%-1", output)
     end)

@@ -26,8 +26,9 @@ local function child(text, env)
   file:write(("package.cpath = %q .. package.cpath\n"):format(package.cpath:match("^[^;]*") .. ";"))
   file:write(text)
   file:close()
-  local unset = "env -u FINE_TUNE_PROVIDER -u FINE_TUNE_PROVIDER_PATH -u OPENAI_API_KEY "
-  return (shell.must(unset .. "lua5.4 " .. tmp .. "/main.lua", {env = env, cwd = shell.root}):gsub("%s+$", ""))
+  env = env or {}
+  for _, name in ipairs {"FINE_TUNE_PROVIDER", "FINE_TUNE_PROVIDER_PATH"} do env[name] = env[name] or "" end
+  return (shell.must("lua5.4 " .. tmp .. "/main.lua", {env = env, cwd = shell.root}):gsub("%s+$", ""))
 end
 
 local function drop(name, text)

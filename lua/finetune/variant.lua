@@ -20,6 +20,27 @@ local function inherited(name, op)
   return name
 end
 
+-- An instance of the C provider `name` on the variant's own, complete settings: instance -> name -> it
+local below = setmetatable({}, {__mode = "k"})
+
+local function base_instance(ctx, name)
+  local known = below[ctx.provider] or {}
+  below[ctx.provider] = known
+  if known[name] then return known[name] end
+  local instance, err = core.create(name, ctx.config)
+  known[name] = instance
+  return instance, err
+end
+
+local function run_in_c(ctx, name, op, params)
+  local instance, err = base_instance(ctx, name)
+  if not instance then return nil, err end
+  local value
+  value, err = wait.await(core.start(instance, op, params))
+  if err then err.provider = ctx.provider.name end
+  return value, err
+end
+
 -- super.create_job(ctx, params): the base's operation, for a function of the variant
 local function super_of(base)
   return setmetatable({}, {
@@ -28,7 +49,7 @@ local function super_of(base)
         local found = inherited(base, op)
         if type(found) == "function" then return found(ctx, params) end
         if type(found) == "table" then return ctx.fail("unsupported", "%s does not offer %s", base, op) end
-        return wait.await(core.super(ctx.provider, found, op, params))
+        return run_in_c(ctx, found, op, params)
       end
     end,
   })
