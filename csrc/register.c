@@ -108,20 +108,18 @@ static void check_data(lua_State *L) {
 }
 
 static const char *check_name(lua_State *L) {
-  size_t n;
-  if (lua_getfield(L, T_PROVIDER, "name") != LUA_TSTRING)
+  size_t n = 0;
+  int type = lua_getfield(L, T_PROVIDER, "name");
+  const char *name = type == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
+  int valid = name != NULL && ft_name_valid(name, n);
+  if (name == NULL)
     lua_pushliteral(L, "'name' is missing: a string of letters, digits, '-' and '_'");
-  else if (!ft_name_valid(lua_tolstring(L, -1, &n), n))
-    lua_pushfstring(L, "'name' is '%s': only letters, digits, '-' and '_' (at most 63)",
-                    lua_tostring(L, -1));
-  else {
-    const char *name = lua_tostring(L, -1);
-    lua_pop(L, 1); /* the provider's table holds it */
-    return name;
-  }
-  problem(L);
-  lua_pop(L, 1);
-  return NULL;
+  else if (!valid)
+    lua_pushfstring(L, "'name' is '%s': only letters, digits, '-' and '_' (at most 63)", name);
+  if (!valid)
+    problem(L);
+  lua_pop(L, 1); /* the provider's table holds the name */
+  return valid ? name : NULL;
 }
 
 static const ft_registration *check_base(lua_State *L) { /* fills T_BASE */

@@ -49,7 +49,7 @@ function inline(node, schemas) {
 
 // JSON Schema 2020-12, which is what OpenAPI 3.1 means.
 function customizeAjv(_ajv, options) {
-  const ajv = new Ajv2020({...options, strict: false, allErrors: true, logger: false, code: {optimize: false}});
+  const ajv = new Ajv2020({...options, strict: false, logger: false, code: {optimize: false}});
   addFormats(ajv);
   ajv.addFormat("unixtime", {type: "number", validate: Number.isInteger});
   ajv.addFormat("binary", true);
