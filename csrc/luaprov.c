@@ -40,6 +40,8 @@ static void push_ctx(lua_State *L, ft_call *c, const ft_api *api) {
   lua_pushvalue(L, FT_CONFIG);
   lua_setfield(L, -2, "config");
   api->push_instance(L, c);
+  lua_getfield(L, -1, "name");
+  lua_setfield(L, -3, "name");
   lua_setfield(L, -2, "provider");
   lua_pushstring(L, api->op_name(c));
   lua_setfield(L, -2, "op");

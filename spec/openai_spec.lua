@@ -174,6 +174,33 @@ describe("openai configuration", function()
   end)
 end)
 
+describe("openai as a dialect", function()
+  teardown(function() finetune.unregister "spec-azure" end)
+
+  it("is another service by facts alone", function()
+    finetune.register {name = "spec-azure", base = "openai", base_url = "https://res.example/openai/v1",
+      auth = {header = "api-key", prefix = ""}, query = {["api-version"] = "1"}, statuses = {created = "pending"},
+      params = {create_job = "training_type:string"},
+      quirks = {fields = {training_type = "trainingType"}, wait_for_files = false, suffix_limit = 40}}
+    local requests = {}
+    local p = assert(finetune.create_provider("spec-azure", {api_key = "az-key", transport = function(request)
+      requests[#requests + 1] = request
+      return {status = 201, json = job_with {status = request.method == "POST" and "created" or "validating_files"}}
+    end}))
+    local job = assert(p:create_job {model = "m", training_file = "f", training_type = "globalstandard"})
+    assert.equal("pending", job.status)
+    assert.equal("created", job.raw_status)
+    assert.equal("https://res.example/openai/v1/fine_tuning/jobs?api-version=1", requests[1].url)
+    assert.equal("az-key", requests[1].headers["api-key"])
+    assert.is_nil(requests[1].headers.authorization)
+    assert.equal("globalstandard", requests[1].json.trainingType)
+    assert.equal("validating", p:get_job(job).status)
+    local _, err = p:create_job {model = "m", training_file = "f", suffix = ("x"):rep(41)}
+    assert.equal("suffix", err.param)
+    assert.matches("1 to 40", err.message)
+  end)
+end)
+
 describe("openai values", function()
   it("normalises a job", function()
     local p = answering {json = JOB}

@@ -90,7 +90,8 @@ describe("OpenAI's description of its API", function()
     if reason then return pending(reason) end
     local s <close> = service.start {log = log}
     local call = drive.caller(s)
-    call("POST", "/uploads", {filename = "a", purpose = "none", bytes = "10", mime_type = "x"})
+    call("POST", "/uploads", {filename = "a", purpose = "none", bytes = 10, mime_type = "x"})
+    call("POST", "/uploads", {filename = "a", purpose = "batch", bytes = "10", mime_type = "x"})
     call("GET", "/models?colour=red")
     s:set {patch = {["tiny-chat-1"] = {created = "yesterday"}}}
     call("GET", "/models/tiny-chat-1")

@@ -182,7 +182,7 @@ function main([log, ...flags]) {
     count += 1;
     for (const problem of check(entry, seen)) {
       violations += 1;
-      console.log(`${entry.method} ${entry.path} (${entry.status ?? "no answer"}) ${problem}`);
+      console.log(`#${count} ${entry.method} ${entry.path} (${entry.status ?? "no answer"}) ${problem}`);
     }
   }
   const never = flags.includes("--all") ? missing(seen) : [];
