@@ -146,7 +146,7 @@ run-harness: headers $(addprefix $(BUILD)/,$(NAMES))
 	@for p in $(NAMES); do echo "$(BUILD)/$$p"; $(RUN) $(BUILD)/$$p || exit 1; done
 
 # All of Lua goes in and is exported, because C modules (cjson) take it from the program.
-$(BUILD)/harness_%: spec/c/harness_%.c $(OBJECTS) $(BUILD)/flags
+$(BUILD)/harness_%: spec/c/harness_%.c $(wildcard spec/c/*.h) $(OBJECTS) $(BUILD)/flags
 	$(call say,link,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -iquote csrc $(LDFLAGS) $(EXPORT) -o $@ $< $(OBJECTS) -Wl,--whole-archive \
 	  $(LUA_LIBDIR)/lib$(LUA_PC).a -Wl,--no-whole-archive $(CURL_LIBS) -lm -ldl -lpthread

@@ -25,7 +25,7 @@ local LAYERS = {
   },
   {
     name = "values and dispatch: Lua, no libcurl",
-    files = {"error", "json", "util", "call", "registry", "instance"},
+    files = {"error", "json", "util", "call", "call_lua", "await", "registry", "register", "instance"},
     headers = {"ft.h", "buf.h", "scan.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true},
     lua = true,

@@ -6,6 +6,7 @@
 #include "ft.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const char *const op_names[] = {
 #define OP_NAME(name, required, params) #name,
@@ -133,7 +134,8 @@ static int store_error(lua_State *L) {
     ft_error(L, "cancelled", "the call was cancelled");
     lua_replace(L, 2);
   }
-  ft_error_coerce(L, "provider");
+  const char *words = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  ft_error_coerce(L, strcmp(words, "not enough memory") == 0 ? "memory" : "provider");
   lua_getiuservalue(L, 1, FT_CU_INSTANCE);
   ft_error_complete(L, 2, c->inst, 3, ft_op_name(c->op));
   lua_settop(L, 2);
@@ -279,6 +281,19 @@ static int send_abort(lua_State *L) {
   ft_engine_anchor(L, c->E, t, -1);
   ft_transfer_begin(L, t);
   return 0;
+}
+
+/* The state closes while the call waits: nobody will have its answer, but what it
+   left on the service (an upload half done) is taken back. */
+void ft_call_abandon(lua_State *L, int idx) {
+  const ft_call *c = lua_touserdata(L, idx);
+  if (!c->anchored || c->state != FT_CS_WAITING || c->E->pid != getpid())
+    return;
+  idx = lua_absindex(L, idx);
+  lua_pushcfunction(L, send_abort);
+  lua_pushvalue(L, idx);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
 }
 
 int ft_call_cancel(lua_State *L, ft_call *c) {

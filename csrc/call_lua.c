@@ -110,9 +110,10 @@ static int call_tostring(lua_State *L) {
 static int call_gc(lua_State *L) {
   ft_call *c = ft_call_check(L, 1);
   ft_engine *E = c->E;
-  c->E = NULL;
   if (E == NULL || E->multi == NULL)
     return 0; /* half made, or the engine is gone and took everything with it */
+  ft_call_abandon(L, 1);
+  c->E = NULL;
   ft_timer_clear(E, &c->timer);
   ft_engine_unreserve(E);
   return 0;

@@ -60,7 +60,7 @@ static void api_secret(lua_State *L, ft_call *c, const char *value) {
   lua_getiuservalue(L, FT_CALL, FT_CU_INSTANCE);
   lua_getiuservalue(L, -1, FT_IU_SECRETS);
   lua_pushstring(L, value);
-  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  ft_secret_add(L, -2);
   lua_pop(L, 2);
 }
 

@@ -369,6 +369,30 @@ void ft_dataset_init(ft_dataset *d, lua_Alloc alloc, void *ud) {
   ft_buf_init(&d->output_path, alloc, ud, FT_LINE_MAX);
 }
 
+enum { SYNC_CHUNK = 1024 * 1024 };
+
+/* fsync() of gigabytes would hold up the host for seconds: where the system can
+   write out a part of a file, that is done before, chunk by chunk. */
+enum ft_progress ft_dataset_settle(ft_dataset *d, double seconds) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  double until = now() + seconds;
+  if (d->kind != NULL || d->file.fd < 0 || (d->out.len > 0 && !flush(d)))
+    return FT_DATASET_END;
+  while (d->synced < d->bytes) {
+    if (sync_file_range(d->file.fd, (off_t)d->synced, SYNC_CHUNK,
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                            SYNC_FILE_RANGE_WAIT_AFTER) != 0)
+      return FT_DATASET_END; /* fsync() will say what is wrong, or do it all */
+    d->synced += SYNC_CHUNK;
+    if (now() >= until)
+      return FT_DATASET_MORE;
+  }
+#else
+  (void)d, (void)seconds;
+#endif
+  return FT_DATASET_END;
+}
+
 int ft_dataset_commit(ft_dataset *d) {
   if (d->kind != NULL)
     return 0;

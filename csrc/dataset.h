@@ -27,6 +27,7 @@ typedef struct ft_dataset {
   int skip_invalid;
   lua_Integer line; /* of the source; number of the example without one */
   lua_Integer examples, invalid, written, bytes;
+  lua_Integer synced;         /* bytes of the output that are on the disk */
   const char *kind;           /* of the first fault of the world; NULL: none */
   char words[FT_MESSAGE_MAX]; /* what it was */
   int closed;                 /* finished or aborted */
@@ -49,6 +50,8 @@ int ft_dataset_reject(ft_dataset *d, const char *words);    /* an example that i
 int ft_dataset_feed(ft_dataset *d, const char *path);       /* opens a JSONL file, for advance */
 /* Reads and checks for about so long. IDLE: the source (a pipe) has nothing just now. */
 enum ft_progress ft_dataset_advance(ft_dataset *d, double seconds);
+/* At the end, for about so long: brings what was written nearer to the disk. MORE or END */
+enum ft_progress ft_dataset_settle(ft_dataset *d, double seconds);
 int ft_dataset_commit(ft_dataset *d); /* makes the output appear; closes nothing else */
 void ft_dataset_close(ft_dataset *d); /* gives everything back; idempotent */
 

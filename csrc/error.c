@@ -114,6 +114,48 @@ void ft_redact(lua_State *L, int secrets) {
   }
 }
 
+/* [-1, 0] into the array, unless it is there: the longest first, so that a secret
+   which begins another one does not leave that one's end behind */
+static void insert_secret(lua_State *L, int secrets) {
+  int value = lua_gettop(L);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, secrets), at = n + 1;
+  for (lua_Integer i = n; i >= 1; i--) {
+    lua_rawgeti(L, secrets, i);
+    if (lua_rawequal(L, -1, value)) {
+      lua_pop(L, 2);
+      return;
+    }
+    at = lua_rawlen(L, -1) < lua_rawlen(L, value) ? i : at;
+    lua_pop(L, 1);
+  }
+  for (lua_Integer i = n; i >= at; i--) {
+    lua_rawgeti(L, secrets, i);
+    lua_rawseti(L, secrets, i + 1);
+  }
+  lua_rawseti(L, secrets, at);
+}
+
+enum { SECRET_LEAST = 4 }; /* shorter values would redact half of every sentence */
+
+/* The value on top is a secret from now on, also as it stands in a URL; what is
+   no string, or too short, is none. */
+void ft_secret_add(lua_State *L, int secrets) {
+  size_t n;
+  const char *s = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
+  secrets = lua_absindex(L, secrets);
+  if (s == NULL || n < SECRET_LEAST) {
+    lua_pop(L, 1);
+    return;
+  }
+  ft_buf *b = ft_box(L, (size_t)-1 / 2);
+  ft_escape(b, s, n);
+  lua_pushlstring(L, b->data != NULL ? b->data : "", b->len);
+  lua_insert(L, -2);
+  ft_box_close(L);
+  insert_secret(L, secrets);
+  insert_secret(L, secrets);
+}
+
 /* Redacts every string of the table at idx, and of tables in it to `depth`
    levels. Keys stay: a secret is a value. */
 void ft_redact_table(lua_State *L, int idx, int secrets, int depth) {
@@ -131,6 +173,28 @@ void ft_redact_table(lua_State *L, int idx, int secrets, int depth) {
     } else if (lua_istable(L, -1) && depth > 0)
       ft_redact_table(L, -1, secrets, depth - 1);
   }
+}
+
+enum { QUERY_LEAST = 8 }; /* bytes of a value that may be a signature */
+
+/* A URL that is not the service's own is often presigned: whoever has its query
+   has the file. The strings of the table at idx lose the values of that query. */
+void ft_redact_query(lua_State *L, int idx, const char *url) {
+  const char *p = url != NULL ? strchr(url, '?') : NULL;
+  idx = lua_absindex(L, idx);
+  lua_newtable(L);
+  while (p != NULL && *p != '\0') {
+    const char *value = p + 1 + strcspn(p + 1, "=&#");
+    value += *value == '=';
+    size_t n = strcspn(value, "&#");
+    if (n >= QUERY_LEAST) {
+      lua_pushlstring(L, value, n);
+      ft_secret_add(L, -2);
+    }
+    p = value[n] == '&' ? value + n : NULL;
+  }
+  ft_redact_table(L, idx, lua_gettop(L), 1);
+  lua_pop(L, 1);
 }
 
 /* The error at idx gets op and provider, where absent, and loses every secret.
@@ -162,9 +226,10 @@ static void add_field(lua_State *L, luaL_Buffer *b, const char *before, const ch
     lua_pop(L, 1);
     return;
   }
-  luaL_tolstring(L, -1, NULL);
-  lua_remove(L, -2);
-  lua_pushfstring(L, "%s%s%s", before, lua_tostring(L, -1), after);
+  lua_pushstring(L, before);
+  luaL_tolstring(L, -2, NULL); /* concatenated, not formatted: it may hold a NUL */
+  lua_pushstring(L, after);
+  lua_concat(L, 3);
   lua_remove(L, -2);
   luaL_addvalue(b);
 }

@@ -236,7 +236,8 @@ void ft_call_on_cancel(lua_State *L, ft_call *c);
 void ft_call_progress(lua_State *L, ft_call *c, double done, double total);
 void ft_call_report(lua_State *L, ft_call *c, int last); /* progress of its transfers */
 void ft_call_let_go(lua_State *L, ft_call *c);           /* an ended call that owes no callback */
-int ft_call_deliver(lua_State *L); /* [raise] tells one callback; 0: there is none */
+int ft_call_deliver(lua_State *L);           /* [raise] tells one callback; 0: there is none */
+void ft_call_abandon(lua_State *L, int idx); /* a waiting call whose state closes */
 void ft_call_close_all(lua_State *L, ft_instance *inst); /* cancels the calls of an instance */
 
 /* ---- transfers: one request, with its retries and redirects ---- */
@@ -283,6 +284,8 @@ struct ft_transfer {
   int accept[8], naccept;
   double timeout;
   int attempt, hops, status, in_multi, file_transfer;
+  int unsent;  /* the last attempt certainly never left */
+  int foreign; /* the URL is not the service's own: its query may be a credential */
   enum ft_net net;
   CURLcode code;
   const char *fault; /* static words, set by a callback or before sending */
@@ -328,8 +331,10 @@ int ft_error_new(lua_State *L);            /* core.error */
 int ft_error_is_lua(lua_State *L);         /* core.is_error */
 void ft_redact(lua_State *L, int secrets); /* [-1, +1] a string; secrets: index of an array */
 void ft_redact_table(lua_State *L, int idx, int secrets, int depth); /* [raise] its strings */
-int ft_raise_usage(lua_State *L, const char *fmt, ...);              /* [raise] always */
-int ft_traceback(lua_State *L);                                      /* message handler */
+void ft_redact_query(lua_State *L, int idx, const char *url); /* [raise] values of its query */
+void ft_secret_add(lua_State *L, int secrets);                /* [raise] [-1, 0] */
+int ft_raise_usage(lua_State *L, const char *fmt, ...);       /* [raise] always */
+int ft_traceback(lua_State *L);                               /* message handler */
 
 void ft_json_open(lua_State *L); /* [raise] private cjson */
 int ft_json_decode(lua_State *L, const char *s, size_t len);

@@ -348,6 +348,15 @@ static void backoff_over(lua_State *L, ft_timer *timer) {
   ft_transfer_begin(L, (ft_transfer *)((char *)timer - offsetof(ft_transfer, timer)));
 }
 
+/* 1 where no connection, or no handshake, came about: nothing can have arrived */
+static int never_sent(const ft_transfer *t, CURLcode code) {
+  curl_off_t ready = 0;
+  if (t->inst->scripted || t->easy == NULL)
+    return code == CURLE_COULDNT_CONNECT;
+  curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+  return ready == 0;
+}
+
 /* how a transfer ended below HTTP, by libcurl's code */
 static enum ft_net net_of(const ft_transfer *t, CURLcode code) {
   switch (code) {
@@ -357,12 +366,8 @@ static enum ft_net net_of(const ft_transfer *t, CURLcode code) {
   case CURLE_COULDNT_RESOLVE_PROXY:
   case CURLE_COULDNT_CONNECT:
     return FT_NET_CONNECT;
-  case CURLE_OPERATION_TIMEDOUT: {
-    curl_off_t connected = 0; /* a handshake that never ended sent nothing */
-    if (!t->inst->scripted)
-      curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    return connected == 0 && !t->inst->scripted ? FT_NET_CONNECT : FT_NET_TIMEOUT;
-  }
+  case CURLE_OPERATION_TIMEDOUT:
+    return t->unsent ? FT_NET_CONNECT : FT_NET_TIMEOUT;
   case CURLE_SEND_ERROR:
   case CURLE_RECV_ERROR:
   case CURLE_GOT_NOTHING:
@@ -370,7 +375,7 @@ static enum ft_net net_of(const ft_transfer *t, CURLcode code) {
   case CURLE_HTTP2:
   case CURLE_HTTP2_STREAM:
   case CURLE_SSL_CONNECT_ERROR:
-    return FT_NET_BROKEN;
+    return t->unsent ? FT_NET_CONNECT : FT_NET_BROKEN;
   default:
     return FT_NET_FATAL;
   }
@@ -402,6 +407,7 @@ void ft_transfer_ended(lua_State *L, ft_transfer *t, CURLcode code) {
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
   t->status = (int)status;
   t->code = code;
+  t->unsent = code != CURLE_OK && never_sent(t, code);
   t->net = net_of(t, code);
   transfer_stop(t);
   if (t->inst->traced)

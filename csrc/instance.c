@@ -120,6 +120,55 @@ static int check_base_url(lua_State *L) {
   return 1;
 }
 
+/* a header line that ended early would let its value write the next one */
+static int check_text(lua_State *L, const char *key) {
+  size_t n = 0;
+  int type = lua_getfield(L, I_CONFIG, key);
+  const char *s = type == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
+  if (type != LUA_TNIL && (s == NULL || !is_clean(s, n))) {
+    ft_error(L, "config", "%s must be a string without newlines and other control characters", key);
+    return 0;
+  }
+  lua_pop(L, 1);
+  return 1;
+}
+
+static int is_header_name(const char *s, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)s[i] <= ' ' || s[i] == ':' || s[i] == 0x7F)
+      return 0;
+  return n > 0;
+}
+
+static int bad_header(lua_State *L, const char *name, const char *words) {
+  ft_error(L, "config", "the header '%s' of headers %s", name, words);
+  return 0;
+}
+
+static int check_headers(lua_State *L) {
+  size_t n;
+  int top = lua_gettop(L);
+  if (lua_getfield(L, I_CONFIG, "headers") != LUA_TTABLE) /* made by complete_facts */
+    return bad_config(L, "headers must be a table of names and strings");
+  for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return bad_config(L, "headers must be a table of names and strings");
+    const char *name = lua_tolstring(L, -2, &n), *value;
+    if (!is_header_name(name, n))
+      return bad_config(L, "a name in headers is empty or holds a blank, a colon or a control "
+                           "character");
+    if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER)
+      return bad_header(L, name, "must be a string");
+    lua_pushvalue(L, -1);
+    value = lua_tolstring(L, -1, &n);
+    if (strlen(value) != n || strpbrk(value, "\r\n") != NULL)
+      return bad_header(L, name, "holds a newline or a NUL");
+    lua_pop(L, 1);
+  }
+  lua_settop(L, top);
+  return 1;
+}
+
 static int check_key(lua_State *L) {
   size_t n;
   int type = lua_getfield(L, I_CONFIG, "api_key");
@@ -171,17 +220,13 @@ static int check_settings(lua_State *L, ft_instance *inst) {
 
 /* ---- secrets ---- */
 
-enum { SECRET_LEAST = 4 }; /* shorter values would redact half of every sentence */
-
 static void add_secret(lua_State *L) { /* [-1, 0] */
-  if (lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) >= SECRET_LEAST)
-    lua_rawseti(L, I_SECRETS, (lua_Integer)lua_rawlen(L, I_SECRETS) + 1);
-  else
-    lua_pop(L, 1);
+  ft_secret_add(L, I_SECRETS);
 }
 
 static int sounds_secret(const char *name) {
-  static const char *const words[] = {"auth", "key", "token", "secret", "cookie", NULL};
+  static const char *const words[] = {"auth",       "key",       "token", "secret", "cookie",
+                                      "credential", "signature", "pass",  NULL};
   for (int i = 0; words[i] != NULL; i++)
     if (strcasestr(name, words[i]) != NULL)
       return 1;
@@ -306,10 +351,11 @@ static int complete(lua_State *L, ft_instance *inst) { /* 1, or 0 and an error o
   if (!check_key(L))
     return 0;
   collect_secrets(L);
-  if (!check_base_url(L) || !check_settings(L, inst) || !run_open(L, inst->reg))
+  if (!check_base_url(L) || !check_settings(L, inst) || !check_text(L, "user_agent") ||
+      !check_text(L, "proxy") || !check_text(L, "ca_file") || !run_open(L, inst->reg))
     return 0;
   collect_secrets(L); /* open may have read a credential from elsewhere */
-  return check_base_url(L) && check_key(L);
+  return check_base_url(L) && check_key(L) && check_headers(L);
 }
 
 /* core.create(name, config) -> instance, or nil and an error value */

@@ -100,7 +100,8 @@ int ft_json_decode(lua_State *L, const char *s, size_t len) {
   }
   ft_engine_push(L, FT_EU_DECODE);
   lua_pushlstring(L, s, len);
-  lua_call(L, 1, 2);
+  if (lua_pcall(L, 1, 2, 0) != LUA_OK) /* lua-cjson has words of its own for this */
+    luaL_error(L, "not enough memory");
   if (lua_isnil(L, -2)) {
     lua_remove(L, -2);
     return 0;

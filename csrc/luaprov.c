@@ -173,8 +173,8 @@ static int returned(lua_State *L, ft_call *c, lua_State *co, int n, const ft_api
 }
 
 /* how the coroutine died: words with its traceback, an error value as it is */
-static int raised(lua_State *L, lua_State *co) {
-  if (lua_type(co, -1) == LUA_TSTRING)
+static int raised(lua_State *L, lua_State *co, int status) {
+  if (lua_type(co, -1) == LUA_TSTRING && status != LUA_ERRMEM)
     luaL_traceback(L, co, lua_tostring(co, -1), 0);
   else
     lua_xmove(co, L, 1);
@@ -190,7 +190,7 @@ int ft_luaprov_run(lua_State *L, ft_call *c) {
   if (status == LUA_OK)
     return returned(L, c, co, n, api);
   if (status != LUA_YIELD)
-    return raised(L, co);
+    return raised(L, co, status);
   lua_settop(co, lua_gettop(co) - n + (n > 0)); /* only the first value counts */
   if (n == 0)
     lua_pushnil(co);

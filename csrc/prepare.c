@@ -11,7 +11,7 @@
 static const double SLICE = 0.002; /* seconds of work in one step */
 static const double IDLE = 0.01;   /* seconds until an empty pipe is looked at again */
 
-enum { STATE_NEW, STATE_FILE, STATE_ARRAY };
+enum { STATE_NEW, STATE_FILE, STATE_ARRAY, STATE_SETTLE };
 
 /* ---- examples of a Lua array ---- */
 
@@ -175,6 +175,19 @@ static int finish(lua_State *L, const ft_api *api, ft_dataset *d) {
   return FT_FAIL;
 }
 
+/* a slice of what the state says; the last thing is to bring the output to the disk */
+static enum ft_progress work(lua_State *L, const ft_api *api, ft_dataset *d, int *state) {
+  enum ft_progress p = FT_DATASET_END;
+  if (*state == STATE_FILE)
+    p = ft_dataset_advance(d, SLICE);
+  else if (*state == STATE_ARRAY && !add_slice(L, api, d))
+    p = FT_DATASET_MORE;
+  if (p != FT_DATASET_END)
+    return p;
+  *state = STATE_SETTLE;
+  return d->written > 0 ? ft_dataset_settle(d, SLICE) : p;
+}
+
 int ft_prepare_data(lua_State *L, ft_call *c);
 int ft_prepare_data(lua_State *L, ft_call *c) {
   const ft_api *api = ft_getapi(L);
@@ -186,11 +199,7 @@ int ft_prepare_data(lua_State *L, ft_call *c) {
   ft_dataset *d = ft_dataset_test(L, -1);
   if (d == NULL)
     return api->fail(L, "usage", "the dataset was finished by somebody else");
-  enum ft_progress p = FT_DATASET_MORE;
-  if (*state == STATE_ARRAY)
-    p = add_slice(L, api, d) ? FT_DATASET_END : FT_DATASET_MORE;
-  else
-    p = ft_dataset_advance(d, SLICE);
+  enum ft_progress p = work(L, api, d, state);
   if (p == FT_DATASET_END)
     return finish(L, api, d);
   return api->sleep(L, c, p == FT_DATASET_IDLE ? IDLE : 0);

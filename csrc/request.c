@@ -20,8 +20,10 @@ static int wrong(Request *r, const char *what) {
 }
 
 static void no_memory(Request *r, int ok) {
+  if (!ok && r->t->url.full)
+    wrong(r, "the URL is too long");
   if (!ok)
-    wrong(r, r->t->url.full ? "the URL is too long" : "not enough memory");
+    luaL_error(r->L, "not enough memory");
 }
 
 /* keeps the value on top alive as long as the transfer [-1, 0] */
@@ -274,7 +276,7 @@ static ft_source *add_source(Request *r, int table) {
 
 static void check_mime(Request *r, CURLcode code) {
   if (code != CURLE_OK)
-    wrong(r, "not enough memory for a part");
+    luaL_error(r->L, "not enough memory");
 }
 
 static void add_part(Request *r, int table) {
@@ -282,7 +284,9 @@ static void add_part(Request *r, int table) {
   size_t n;
   curl_mimepart *part = curl_mime_addpart(r->t->mime);
   const char *name = string_field(r, table, "name");
-  if (part == NULL || name == NULL)
+  if (part == NULL)
+    luaL_error(L, "not enough memory");
+  if (name == NULL)
     wrong(r, "a part of multipart needs a name");
   check_mime(r, curl_mime_name(part, name));
   const char *path = string_field(r, table, "path"), *value = string_field(r, table, "value");
@@ -295,7 +299,7 @@ static void add_part(Request *r, int table) {
     value = lua_tolstring(L, -1, &n);
     check_mime(r, curl_mime_data(part, value, n));
   } else if (!ft_transfer_part(part, add_source(r, table)))
-    wrong(r, "not enough memory for a part");
+    luaL_error(L, "not enough memory");
   if (filename != NULL)
     check_mime(r, curl_mime_filename(part, filename));
   if (type != NULL && strpbrk(type, "\r\n") != NULL)
@@ -309,7 +313,7 @@ static void multipart(Request *r, int list) {
   lua_State *L = r->L;
   r->t->mime = curl_mime_init(r->t->easy);
   if (r->t->mime == NULL)
-    wrong(r, "not enough memory");
+    luaL_error(L, "not enough memory");
   lua_Integer n = (lua_Integer)lua_rawlen(L, list);
   for (lua_Integer i = 1; i <= n; i++) {
     if (lua_rawgeti(L, list, i) != LUA_TTABLE)
@@ -434,6 +438,7 @@ static int wants_auth(Request *r) {
 
 static void prepare(Request *r, double timeout) {
   int own = wants_auth(r);
+  r->t->foreign = !own;
   limits(r, timeout);
   decode(r);
   body(r);

@@ -86,6 +86,7 @@ static void drop_headers(ft_transfer *t) {
   if (t->easy != NULL)
     curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, (struct curl_slist *)NULL);
   curl_slist_free_all(headers);
+  t->foreign = 1;
 }
 
 /* Credentials and bodies stay with the host that they were meant for: another
@@ -335,13 +336,19 @@ static const char *host_of(lua_State *L, const ft_transfer *t) { /* [0, +1] */
   return lua_pushstring(L, text);
 }
 
+static const char *fault_kind(const ft_transfer *t) {
+  if (strcmp(t->fault, "not enough memory") == 0)
+    return "memory";
+  return t->code == CURLE_OK ? "transport" : "decode";
+}
+
 static void push_transport_error(lua_State *L, ft_transfer *t) {
   const char *host = host_of(L, t);
   const char *words = t->errbuf[0] != '\0' ? t->errbuf : curl_easy_strerror(t->code);
   if (t->fault != NULL && t->fault_data)
     ft_error(L, "data", "%s: %s", t->nsrc > 0 ? t->src[0].path : t->output, t->fault);
   else if (t->fault != NULL)
-    ft_error(L, t->code == CURLE_OK ? "transport" : "decode", "%s: %s", host, t->fault);
+    ft_error(L, fault_kind(t), "%s: %s", host, t->fault);
   else if (t->code == CURLE_OPERATION_TIMEDOUT)
     ft_error(L, "timeout", "%s did not answer in time: %s", host, words);
   else if (t->code == CURLE_PEER_FAILED_VERIFICATION || t->code == CURLE_SSL_CACERT_BADFILE)
@@ -374,6 +381,16 @@ static void error_facts(lua_State *L, const ft_transfer *t) {
     lua_pushnumber(L, t->retry_after);
     lua_setfield(L, -2, "retry_after");
   }
+  if (t->net == FT_NET_OK && t->fault != NULL) { /* a redirect that was refused */
+    lua_pushinteger(L, t->status);
+    lua_setfield(L, -2, "status");
+  }
+  if (t->unsent) {
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "sent");
+  }
+  if (t->foreign)
+    ft_redact_query(L, -1, t->url.data);
 }
 
 /* [0, +1] (see ft.h); a function of its own so that the places are fixed */
@@ -413,6 +430,17 @@ static void set_number(lua_State *L, const char *key, double v) {
   lua_setfield(L, -2, key);
 }
 
+static void set_url(lua_State *L, const ft_transfer *t) {
+  const char *query = t->foreign ? strchr(t->url.data, '?') : NULL;
+  if (query != NULL) {
+    lua_pushlstring(L, t->url.data, (size_t)(query - t->url.data));
+    lua_pushliteral(L, "?[redacted]");
+    lua_concat(L, 2);
+  } else
+    lua_pushstring(L, t->url.data);
+  lua_setfield(L, -2, "url");
+}
+
 static int trace(lua_State *L) { /* transfer -- ; protected by ft_trace */
   ft_transfer *t = lua_touserdata(L, 1);
   lua_getiuservalue(L, 1, FT_TU_INSTANCE);
@@ -424,7 +452,7 @@ static int trace(lua_State *L) { /* transfer -- ; protected by ft_trace */
   if (t->call != NULL)
     set_string(L, "op", ft_op_name(t->call->op));
   set_string(L, "method", t->method);
-  set_string(L, "url", t->url.data);
+  set_url(L, t);
   if (t->net == FT_NET_OK && t->status > 0) {
     lua_pushinteger(L, t->status);
     lua_setfield(L, -2, "status");

@@ -9,7 +9,8 @@ local sse = require "finetune.sse"
 local wait = require "finetune.wait"
 
 local M = {sse = sse}
-local context = core.context
+local context = core.context -- the metatable of every ctx
+context.__index = context
 
 -- ---- the primitive ----
 

@@ -22,7 +22,9 @@ local PASSING = {transport = true, timeout = true, server = true, rate_limit = t
 local function within(limit, call)
   if call:done() then return call:result() end
   local timer <close> = core.sleep(math.max(0, limit - core.now()))
-  timer:on_done(function() call:cancel() end) -- of a call that is done: does nothing
+  timer:on_done(function(over) -- not where the timer itself failed; of a call that is done: does nothing
+    if over then call:cancel() end
+  end)
   local value, err = await(call)
   return value, err
 end

@@ -320,7 +320,8 @@ function call:done() end
 ---@return any value, finetune.error? err
 function call:await() end
 
----@return any value, finetune.error? err  nil, nil while it runs
+---What await gives; raises while the call runs.
+---@return any value, finetune.error? err
 function call:result() end
 
 ---@return boolean  it was running; its result is an error of kind "cancelled"

@@ -42,11 +42,12 @@ end
 
 -- In the drain: goes on with a task until it waits, yields or ends.
 local function resume(task)
-  task.waiting = false
-  coroutine.resume(task.co, task.job)
+  task.waiting = nil
+  local ok, yielded = coroutine.resume(task.co, task.job)
+  if not ok then task.job.broken = yielded end -- not the function's error but ours: no memory
   if coroutine.status(task.co) == "dead" then
     finish(task.job)
-  elseif not task.waiting then
+  elseif yielded == nil or yielded ~= task.waiting then
     core.defer(resume, task) -- a yield of its own: the others go first
   end
 end
@@ -59,7 +60,7 @@ local function spawn(job)
       wait.refuse("cannot wait here: a C function (such as table.sort, string.gsub or require) is in between; "
         .. "start the call with provider:async and wait outside")
     end
-    task.waiting = true
+    task.waiting = call
     wait.suspend(call, continue)
   end
   core.defer(resume, task)
@@ -93,6 +94,7 @@ local function run_all(list, n, f, concurrency)
   job.left = math.min(n, concurrency)
   for _ = 1, job.left do spawn(job) end
   join(job)
+  if job.broken then error(job.broken, 0) end
   return job.results, job.errors, job.first
 end
 

@@ -11,7 +11,7 @@ Parser.__name = "finetune.sse"
 local LIMIT = 8 * 1024 * 1024 -- bytes of one event
 
 function M.new()
-  return setmetatable({rest = "", data = {}, size = 0, started = false, skip_lf = false}, Parser)
+  return setmetatable({line = {}, length = 0, data = {}, size = 0, started = false, skip_lf = false}, Parser)
 end
 
 -- Ends the current event; one without data is none
@@ -41,36 +41,44 @@ function field.retry(self, value)
   if value:match("^%d+$") then self.retry = tonumber(value) / 1000 end
 end
 
-local function take_line(self, line, out)
+-- The line whose last piece is `text`
+local function take_line(self, text, out)
+  self.line[#self.line + 1] = text
+  local line = table.concat(self.line)
+  self.line, self.length = {}, 0
+  if not self.started then line = line:gsub("^\239\187\191", "") end
+  self.started = true
   if line == "" then return dispatch(self, out) end
   local name, value = line:match("^([^:]*):? ?(.*)$")
   if field[name] then field[name](self, value) end
 end
 
+-- A piece of a line that has not ended
+local function keep(self, text)
+  if text == "" then return end
+  self.line[#self.line + 1] = text
+  self.length = self.length + #text
+  if self.length > LIMIT then error("a line of the stream is larger than 8 MiB", 0) end
+end
+
 -- Takes a chunk of the stream -> array of the events that it completes:
 -- {event, data, id, retry (seconds)}. Raises when one event is too large.
 function Parser:feed(chunk)
-  local out, text = {}, self.rest .. chunk
-  if not self.started and #text >= 3 then
-    text = text:gsub("^\239\187\191", "")
-    self.started = true
-  end
-  local at = 1
-  if self.skip_lf and text:sub(1, 1) == "\n" then at = 2 end
-  if text ~= "" then self.skip_lf = false end
+  local out, at = {}, 1
+  if chunk == "" then return out end
+  if self.skip_lf and chunk:byte(1) == 10 then at = 2 end
+  self.skip_lf = false
   while true do
-    local stop = text:find("[\r\n]", at)
+    local stop = chunk:find("[\r\n]", at)
     if not stop then break end
-    self.started = true
-    take_line(self, text:sub(at, stop - 1), out)
+    take_line(self, chunk:sub(at, stop - 1), out)
     at = stop + 1
-    if text:sub(stop, stop) == "\r" then
-      if text:sub(at, at) == "\n" then at = at + 1 end
-      self.skip_lf = at > #text and text:sub(-1) == "\r"
+    if chunk:byte(stop) == 13 then
+      if chunk:byte(at) == 10 then at = at + 1 end
+      self.skip_lf = stop == #chunk
     end
   end
-  self.rest = text:sub(at)
-  if #self.rest > LIMIT then error("a line of the stream is larger than 8 MiB", 0) end
+  keep(self, chunk:sub(at))
   return out
 end
 
@@ -78,8 +86,7 @@ end
 -- (The standard drops it; services that close early mean it.)
 function Parser:finish()
   local out = {}
-  if self.rest ~= "" then take_line(self, self.rest, out) end
-  self.rest = ""
+  if self.length > 0 then take_line(self, "", out) end
   dispatch(self, out)
   return out
 end

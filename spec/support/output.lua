@@ -8,8 +8,8 @@ local MARKS = {success = "+", failure = "-", error = "*", pending = "."}
 local WIDTH = 100 -- marks a line
 
 local function words(message)
-  if type(message) == "string" then return message end
-  if message == nil then return "(no message)" end
+  if type(message) == "string" then return (message:gsub("^%S*busted:%d+: ", "")) end -- where pending() stands
+  if message == nil then return "" end
   local meta = getmetatable(message)
   return meta and meta.__tostring and tostring(message) or pretty.write(message)
 end

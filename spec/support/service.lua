@@ -69,30 +69,29 @@ local START_TIMEOUT, CONTROL_TIMEOUT = 10, 30
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- The line that the service prints, or nil and why not; "gone" is the shell's.
+-- The line that the service prints, or nil and why not.
 local function wait_for_line(path)
   local deadline = socket.gettime() + START_TIMEOUT
   while socket.gettime() < deadline do
     local file = assert(io.open(path))
     local line = file:read("L")
     file:close()
-    if line and line:find("^gone") then return nil, "it ended at once (its words are on standard error)" end
-    if line and line:find("\n$") then return json.decode(line) end
+    local doc = line and line:find("\n$") and json.decode(line)
+    if doc then return doc.port and doc, doc.error end
     socket.sleep(0.002)
   end
   return nil, ("it said nothing for %d seconds"):format(START_TIMEOUT)
 end
 
 local function command(options, settings, out, ca_file)
-  local words = {"\"$(command -v lua5.4 || command -v lua)\"", quote(HERE .. "/service/main.lua"),
-                 "--set", quote(json.encode(settings))}
+  local words = {quote(HERE .. "/service/main.lua"), "--set", quote(json.encode(settings))}
   local function add(name, value)
     if value then words[#words + 1] = name .. " " .. quote(value) end
   end
   add("--tls", options.tls)
   add("--ca-file", ca_file)
   add("--log", options.log)
-  return ("exec 3>%s; %s >&3 3>&-; echo gone >&3"):format(quote(out), table.concat(words, " "))
+  return ("exec \"$(command -v lua5.4 || command -v lua)\" %s >%s"):format(table.concat(words, " "), quote(out))
 end
 
 local function split_options(options)

@@ -37,8 +37,8 @@ local function step()
   on_error(err)
 end
 
-local function serve()
-  local socket, mine = new_socket(), active
+local function serve(mine)
+  local socket = new_socket()
   while active == mine and core.pending() > 0 do
     copas.receive(socket, 1)
     if active == mine then step() end
@@ -50,9 +50,10 @@ local started
 function started()
   if running or not active then return end
   running = true
+  local mine = active
   copas.addthread(function()
-    local ok, err = pcall(serve)
-    running = false
+    local ok, err = pcall(serve, mine)
+    if active == mine then running = false end
     if not ok then
       if core.pending() > 0 then started() end -- the other calls are still to be served
       error(err, 0)

@@ -15,7 +15,7 @@ local wait = require "finetune.wait"
 
 local M = {}
 
-local controller, restore, on_error, running
+local controller, restore, on_error, running, active
 
 local function step()
   local ok, err = pcall(core.step, 0)
@@ -24,12 +24,11 @@ local function step()
   on_error(err)
 end
 
-local function serve()
+local function serve(mine)
   local pollable = {pollfd = core.pollfd(), events = "r"}
-  local mine = controller
-  while controller == mine and core.pending() > 0 do
+  while active == mine and core.pending() > 0 do
     cqueues.poll(pollable)
-    if controller == mine then step() end
+    if active == mine then step() end
   end
 end
 
@@ -37,11 +36,12 @@ end
 local started
 
 function started()
-  if running or not controller then return end
+  if running or not active then return end
   running = true
+  local mine = active
   controller:wrap(function()
-    local ok, err = pcall(serve)
-    running = false
+    local ok, err = pcall(serve, mine)
+    if active == mine then running = false end
     if not ok then
       if core.pending() > 0 then started() end -- the other calls are still to be served
       error(err, 0)
@@ -64,14 +64,14 @@ end
 -- cq: the controller; on_error(err): given what callbacks raise (optional)
 function M.start(cq, on_error_hook)
   restore = wait.install("cqueues", suspend, started)
-  controller, on_error, running = cq, on_error_hook, false
+  active, controller, on_error, running = {}, cq, on_error_hook, false
   if core.pending() > 0 then started() end
 end
 
 function M.stop()
-  if not controller then return end
+  if not active then return end
   restore()
-  controller = nil
+  active, controller = nil, nil
 end
 
 return M

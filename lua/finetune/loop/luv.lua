@@ -15,12 +15,12 @@ local wait = require "finetune.wait"
 
 local M = {}
 
-local handle, restore, on_error
+local handle, restore, on_error, active
 
 local function step()
   local ok, err = pcall(core.step, 0)
   if not ok then on_error(err) end
-  if handle and core.pending() == 0 then uv.unref(handle) end
+  if core.pending() == 0 then uv.unref(handle) end
 end
 
 local function resume(co)
@@ -43,19 +43,19 @@ function M.start(on_error_hook)
     error("finetune.loop.luv: start takes a function that is given errors", 2)
   end
   restore = wait.install("luv", suspend, function() uv.ref(handle) end)
-  on_error = on_error_hook
-  handle = uv.new_poll(core.pollfd())
+  on_error, active = on_error_hook, true
+  handle = handle or uv.new_poll(core.pollfd())
   handle:start("r", step)
   if core.pending() == 0 then uv.unref(handle) end
 end
 
--- Leaves the loop. Calls that run go on when something else steps the engine.
+-- Leaves the loop. Calls that run go on when something else steps the engine. The handle is
+-- kept, inactive: luv 1.44 crashes in lua_close when a handle is still closing then.
 function M.stop()
-  if not handle then return end
+  if not active then return end
+  active = false
   restore()
   handle:stop()
-  handle:close()
-  handle = nil
 end
 
 return M

@@ -2,10 +2,20 @@
 -- that fine-tuning uses, for specs and examples. A process of its own:
 --   lua5.4 spec/support/service/main.lua [--port N] [--control-port N] [--tls MODE]
 --     [--ca-file PATH] [--log PATH] [--set JSON]
--- It prints one JSON line, {port, control}, and lives until its standard input
+-- It prints one JSON line, {port, control} or {error}, and lives until its standard input
 -- closes, so it never outlives whoever started it.
 local here = arg[0]:match("^(.*)/[^/]+$") or "."
 package.path = here .. "/../?.lua;" .. package.path
+
+-- Before anything of ours is open: closes what the starting process had open and
+-- did not mark, else its sockets would live on here after it has closed them.
+-- luasocket can close any descriptor.
+local luasocket = require "socket"
+for fd = 3, 255 do
+  local borrowed = luasocket.tcp()
+  borrowed:setfd(fd)
+  borrowed:close()
+end
 
 local cqueues = require "cqueues"
 local socket = require "cqueues.socket"
@@ -91,15 +101,23 @@ local function die_with_parent(ca_file)
   end)
 end
 
-local options = parse(arg)
-configure(options)
-local ctx = secure(options)
-local port = listen(options.port, ctx and serve_tls(ctx) or serve_plain)
-local control_port = listen(options["control-port"], function(peer) control.serve(conn.wrap_control(peer)) end)
-die_with_parent(options["ca-file"])
-io.stdout:write(json.encode({port = port, control = control_port}), "\n")
-io.stdout:flush()
-while true do
-  local _, words = loop:loop()
-  io.stderr:write("service: ", tostring(words), "\n")
+local function start()
+  local options = parse(arg)
+  configure(options)
+  local ctx = secure(options)
+  local port = listen(options.port, ctx and serve_tls(ctx) or serve_plain)
+  local control_port = listen(options["control-port"], function(peer) control.serve(conn.wrap_control(peer)) end)
+  die_with_parent(options["ca-file"])
+  return {port = port, control = control_port}
 end
+
+local ok, line = pcall(start)
+io.stdout:write(json.encode(ok and line or {error = tostring(line)}), "\n")
+io.stdout:flush()
+if not ok then os.exit(1) end
+-- An error of one coroutine is told; one of the loop itself is the end.
+repeat
+  local _, words, _, thread = loop:loop()
+  io.stderr:write("service: ", tostring(words), "\n")
+until not thread
+os.exit(1)
