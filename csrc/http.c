@@ -512,10 +512,10 @@ void ft_transfer_open(lua_State *L) {
 
 /* the last header `name` of the final answer, trimmed; 0 where there is none */
 int ft_transfer_header(const ft_transfer *t, const char *name, const char **value, size_t *len) {
-  const char *p = t->head.data, *end = p + t->head.len;
+  const char *p = t->head.len > 0 ? t->head.data : "", *end = p + t->head.len;
   size_t n = strlen(name);
   int found = 0;
-  for (const char *eol; p != NULL && p < end; p = eol + 1) {
+  for (const char *eol; p < end; p = eol + 1) {
     eol = memchr(p, '\n', (size_t)(end - p));
     if (eol == NULL)
       eol = end;

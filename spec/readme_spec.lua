@@ -77,12 +77,11 @@ describe("README.md", function()
     ["print(job.fine_tuned_model)"] = "\nft:%S+:support:%S+\n$",
     ["{max_retries = 4}"] = "^openai\n",
     ["opneai"] = "nil\tconfig\tfinetune: .-'openai'.*\ntrue\n$",
-    ["asistant"] = "^nil\tdata\n2\tmessages%[2%]%.role\t%S+\t.*assistant",
-    ["METRICS"] = "",
+    ["asistant"] = "^nil\tdata\n2\tmessages%[1%]%.role\t%S+\t.*assistant",
     ["wait = true"] = "succeeded\n.*%d+\t[%d.]+",
     ["ftjob-nobody"] = "^nil\tnot_found\t404\nfinetune: openai get_job: 404 ",
     ["finetune.map"] = "^%d+\t%d+\tnil\nftjob%-1\tnot_found.*done\tnil\tnot_found\nnil\tfinetune: ",
-    ["my-gateway"] = "^finetune.provider: my%-gateway\n$",
+    ["my-gateway"] = "^finetune.provider: my%-gateway",
   }
 
   for i, b in ipairs(of "lua") do

@@ -7,7 +7,7 @@ local S = {}
 local function section(name, f) S[#S + 1] = {name = name, run = f} end
 
 local function provider(env, more)
-  local config = {api_key = "sk-harness-key", base_url = env.url, retry_delay = 0, poll_interval = 0.001,
+  local config = {api_key = "sk-harness-key", base_url = env.url, retry_delay = 0, timeout = 1,
     headers = {["X-Harness"] = "yes"}, query = {version = "2"}}
   for key, value in pairs(more or {}) do config[key] = value end
   return assert(finetune.create_provider("openai", config))

@@ -1,0 +1,115 @@
+-- The contract, for every provider there is; and that it fails for providers that break it.
+
+local finetune = require "finetune"
+local settings = require "spec.provider_contract"
+
+local function copy(t)
+  local new = {}
+  for key, value in pairs(t or {}) do new[key] = value end
+  return new
+end
+
+for _, known in ipairs(finetune.list_providers()) do
+  local options = copy(settings[known.name])
+  options.describe, options.it = describe, it
+  finetune.testing.contract(known.name, options)
+end
+
+describe("the example provider", function()
+  local P
+
+  lazy_setup(function() P = dofile "examples/my_provider.lua" end)
+  lazy_teardown(function() finetune.unregister "my_provider" end)
+
+  it("keeps the contract", function()
+    assert.same({}, finetune.testing.contract(P, settings.my_provider))
+  end)
+
+  it("sends what its service wants", function()
+    local transport, log = finetune.testing.transport {
+      {"POST /v1/datasets", json = {dataset = "d-1", size = 3}},
+      {"POST /v1/tunings", expect = {json = {base = "m", dataset = "d-1", tag = "s", note = "mine",
+        settings = {rounds = 2, rate = 0.1}}}, json = {job = "j/1", state = "WAITING"}},
+      {"GET /v1/tunings/j%2F1", json = {job = "j/1", state = "COMPLETED", result = "tuned"}},
+      {"GET /v1/tunings", expect = {query = {page_token = "t", limit = "5"}}, json = {tunings = {}}},
+    }
+    local provider <close> = assert(finetune.create_provider("my_provider", {api_key = "k-123456", transport = transport}))
+    local file = assert(provider:upload_file "examples/my_provider.lua")
+    local job = assert(provider:create_job {model = "m", training_file = file, suffix = "s", extra = {note = "mine"},
+      hyperparameters = {n_epochs = 2, learning_rate = 0.1}})
+    assert.equal("queued", job.status)
+    assert.equal("WAITING", job.raw_status)
+    assert.equal("tuned", assert(provider:wait(job)).fine_tuned_model)
+    assert(provider:list_jobs {after = "t", limit = 5})
+    log.done()
+    for _, request in ipairs(log.requests) do assert.equal("Bearer k-123456", request.headers.authorization) end
+    local _, err = provider:create_job {model = "m", training_file = "f", hyperparameters = {learning_rate_multiplier = 2}}
+    assert.equal("invalid", err.kind)
+    _, err = provider:create_job {model = "m", training_file = "f", seed = 1}
+    assert.matches("does not take 'seed'", err.message)
+  end)
+end)
+
+describe("the contract", function()
+  local function failing(changes, options)
+    local P = {name = "broken", statuses = {DONE = "succeeded"}}
+    local function job(ctx)
+      local doc, err = ctx:get "/job"
+      if not doc then return nil, err end
+      return {id = "job-1", status = doc.state, raw = doc}
+    end
+    for _, op in ipairs {"create_job", "get_job", "cancel_job"} do P[op] = job end
+    for _, op in ipairs {"upload_file", "list_models", "delete_model"} do P[op] = finetune.unsupported "not here" end
+    for key, value in pairs(changes) do P[key] = value end
+    finetune.register(P, {replace = true})
+    local list = finetune.testing.contract("broken", options or {})
+    finetune.unregister "broken"
+    local text = {}
+    for i, failure in ipairs(list) do text[i] = failure.name .. ": " .. failure.message end
+    return table.concat(text, "\n")
+  end
+
+  local function service(state)
+    return (finetune.testing.routes {["GET /v1/job"] = function() return {json = {state = state.status or "DONE"}} end})
+  end
+
+  it("notices an operation that swallows errors", function()
+    local text = failing {list_models = function(ctx)
+      ctx:get "/models"
+      return {data = {}, has_more = false}
+    end}
+    assert.matches("'401'.*list_models with 401: no error came of it", text)
+  end)
+
+  it("notices an operation that crashes on an unexpected answer", function()
+    local text = failing {list_models = function(ctx)
+      local doc, err = ctx:get "/models"
+      if not doc then return nil, err end
+      return {data = doc.models.list, has_more = false}
+    end}
+    assert.matches("list_models with empty: the provider itself failed", text)
+  end)
+
+  it("notices a status that is not mapped, and one that is invented", function()
+    assert.matches("the status 'ODD' is not mapped", failing({}, {service = service, statuses = {"DONE", "ODD"}}))
+    local text = failing({get_job = function(ctx)
+      local doc, err = ctx:get "/job"
+      if not doc then return nil, err end
+      return {id = "job-1", status = doc.state == "DONE" and "succeeded" or "failed", raw = doc}
+    end}, {service = service})
+    assert.matches("the status became 'failed'", text)
+  end)
+
+  it("notices what is unsupported without agreement", function()
+    assert.matches("upload_file is declared unsupported, which is not agreed",
+      failing({}, {unsupported = {list_models = true, delete_model = true}}))
+  end)
+
+  it("notices a key in an error", function()
+    local text = failing {list_models = function(ctx)
+      local _, err = ctx:get "/models"
+      return nil, {kind = err.kind, message = "no", detail = {key = ctx.config.api_key:reverse():reverse()}}
+    end}
+    assert.equal("", text:match "the key is in an error" or "", "the core redacts this one")
+  end)
+end)
