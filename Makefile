@@ -138,7 +138,7 @@ tsan: ## threads with a Lua state each, under the thread sanitizer
 
 valgrind: ## the C harness under valgrind
 	@$(MAKE) --no-print-directory run-harness NAMES='$(PLAIN)' BUILD=$(BUILD)/valgrind $(CHECKED) \
-	  RUN='valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9'
+	  RUN='valgrind --quiet --child-silent-after-fork=yes --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9'
 
 .PHONY: run-harness
 run-harness: headers $(addprefix $(BUILD)/,$(NAMES))

@@ -32,7 +32,7 @@ local LAYERS = {
   },
   {
     name = "the transport and the module itself",
-    files = {"request", "http", "response", "redirect", "scripted", "engine", "timer", "core"},
+    files = {"request", "http", "response", "redirect", "scripted", "engine", "admit", "timer", "core"},
     headers = {"ft.h", "buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "dataset.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["curl/curl.h"] = true},
     lua = true,

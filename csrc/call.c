@@ -216,12 +216,15 @@ static void step_returned_error(lua_State *L, ft_call *c, int call) {
 /* the call's userdata on top [0, 0] */
 static void call_step(lua_State *L, ft_call *c) {
   int call = lua_gettop(L);
+  ft_call *outer = c->E->running;
   c->state = FT_CS_RUNNING;
+  c->E->running = c;
   c->E->depth++;
   lua_pushcfunction(L, step);
   lua_pushvalue(L, call);
   int failed = lua_pcall(L, 1, 1, 0) != LUA_OK;
   c->E->depth--;
+  c->E->running = outer;
   int status = failed ? FT_FAIL : (int)lua_tointeger(L, -1);
   c->state = FT_CS_WAITING;
   if (failed)
@@ -296,7 +299,8 @@ void ft_call_abandon(lua_State *L, int idx) {
     lua_pop(L, 1);
 }
 
-int ft_call_cancel(lua_State *L, ft_call *c) {
+/* -- child | nothing: the call that c waited for, which is to be cancelled next */
+static int cancel_one(lua_State *L, ft_call *c) {
   if (c->state == FT_CS_DONE)
     return 0;
   c->cancelled = 1;
@@ -308,11 +312,12 @@ int ft_call_cancel(lua_State *L, ft_call *c) {
     return 0;
   }
   int call = lua_gettop(L);
-  ft_call *child = c->child;
+  if (c->child != NULL) { /* kept alive here: the hook may end it */
+    ft_engine_find(L, c->E, c->child);
+    lua_insert(L, call++);
+  }
   leave_child(c);
   ft_call_drop_transfers(L, c);
-  if (child != NULL)
-    ft_call_cancel(L, child);
   run_hook(L, c, call);
   lua_pushcfunction(L, send_abort);
   lua_pushvalue(L, call);
@@ -321,8 +326,23 @@ int ft_call_cancel(lua_State *L, ft_call *c) {
   lua_pushnil(L);
   call_fail(L, c, call);
   lua_settop(L, call - 1);
-  ft_engine_arm(c->E);
   return 1;
+}
+
+/* A chain of calls that wait for one another is as long as somebody made it: a loop,
+   and no recursion, goes down it. */
+int ft_call_cancel(lua_State *L, ft_call *c) {
+  int base = lua_gettop(L), cancelled = cancel_one(L, c);
+  while (lua_gettop(L) > base) {
+    ft_call *child = lua_touserdata(L, -1);
+    lua_insert(L, base + 1);
+    lua_settop(L, base + 1); /* the one before it may go now */
+    if (child != NULL)
+      cancel_one(L, child);
+    lua_remove(L, base + 1);
+  }
+  ft_engine_arm(c->E);
+  return cancelled;
 }
 
 void ft_call_close_all(lua_State *L, ft_instance *inst) {
@@ -356,9 +376,17 @@ static void fail_unsupported(lua_State *L, ft_call *c) { /* [0, +1] */
   lua_remove(L, -2);
 }
 
+enum {
+  RUN_AT_ONCE = 12, /* operations within operations on the C stack, of which Lua allows 200 levels */
+  MOST_NESTED = 200 /* beyond that it is no depth but a mistake */
+};
+
 /* what keeps the call from running: 1 and an error on top */
 static int cannot_run(lua_State *L, ft_call *c) {
-  if (c->inst->closed)
+  if (c->level > MOST_NESTED)
+    ft_error(L, "provider", "operations began one another %d deep: does one call itself?",
+             c->level);
+  else if (c->inst->closed)
     ft_error(L, "usage", "this provider was closed: create another one");
   else if (c->slot->op == NULL)
     fail_unsupported(L, c);
@@ -380,12 +408,21 @@ static ft_call *call_new(lua_State *L, ft_engine *E, ft_instance *inst, int op) 
   return c;
 }
 
+/* [raise] the first step is the next round's: the C stack is deep enough */
+static void begin_later(lua_State *L, ft_call *c, int call) {
+  call_anchor(L, c, call);
+  c->state = FT_CS_WAITING;
+  c->asked = FT_ASK_SLEEP; /* and it is over */
+  ft_engine_ready(c->E, c);
+}
+
 /* instance, params -- call; op < 0: not an operation but a slot of the core's own */
 static void start_slot(lua_State *L, ft_engine *E, int op, const ft_slot *slot) {
   int base = lua_gettop(L) - 1;
   ft_instance *inst = lua_touserdata(L, base);
   ft_call *c = call_new(L, E, inst, op);
   c->slot = slot;
+  c->level = E->running != NULL ? E->running->level + 1 : 0;
   lua_pushvalue(L, base);
   lua_setiuservalue(L, -2, FT_CU_INSTANCE);
   if (lua_getfield(L, base + 1, "timeout") == LUA_TNUMBER)
@@ -399,8 +436,10 @@ static void start_slot(lua_State *L, ft_engine *E, int op, const ft_slot *slot) 
   lua_settop(L, base);
   if (cannot_run(L, c))
     call_fail(L, c, base);
-  else
+  else if (E->depth < RUN_AT_ONCE)
     call_step(L, c);
+  else
+    begin_later(L, c, base);
   ft_engine_arm(E);
 }
 

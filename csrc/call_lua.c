@@ -79,15 +79,28 @@ static int call_cancel(lua_State *L) {
   return 1;
 }
 
+/* call, f -- ; f(value, err) of a call that is done. At once, but never inside
+   another callback or operation: a chain of calls that end at once would grow the
+   stack without end. There it waits for the drain of the next step. */
+static int tell_now(lua_State *L, ft_engine *E) {
+  ft_call_result(L, 1);
+  if (ft_engine_inside(E)) {
+    ft_engine_queue(L, E);
+    ft_engine_arm(E);
+    return 0;
+  }
+  E->draining = 1; /* f must not wait, whoever calls it */
+  int status = lua_pcall(L, 2, 0, 0);
+  E->draining = 0;
+  return status == LUA_OK ? 0 : lua_error(L);
+}
+
 static int call_on_done(lua_State *L) {
   ft_call *c = ft_call_check(L, 1);
   luaL_checktype(L, 2, LUA_TFUNCTION);
-  if (c->state == FT_CS_DONE && !c->owed) {
-    lua_settop(L, 2);
-    ft_call_result(L, 1);
-    lua_call(L, 2, 0);
-    return 0;
-  }
+  lua_settop(L, 2);
+  if (c->state == FT_CS_DONE && !c->owed)
+    return tell_now(L, ft_engine_check(L));
   if (lua_getiuservalue(L, 1, FT_CU_ON_DONE) != LUA_TTABLE) {
     lua_newtable(L);
     lua_pushvalue(L, -1);

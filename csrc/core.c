@@ -121,7 +121,18 @@ static int core_pollfd(lua_State *L) {
 }
 
 static int core_pending(lua_State *L) {
-  lua_pushinteger(L, ft_engine_check(L)->ncalls);
+  lua_pushinteger(L, ft_engine_pending(ft_engine_check(L)));
+  return 1;
+}
+
+/* redact(instance, text) -> text without the instance's secrets */
+static int core_redact(lua_State *L) {
+  luaL_checkudata(L, 1, FT_INSTANCE_META);
+  luaL_checkstring(L, 2);
+  lua_settop(L, 2);
+  lua_getiuservalue(L, 1, FT_IU_SECRETS);
+  lua_insert(L, 2);
+  ft_redact(L, 2);
   return 1;
 }
 
@@ -220,6 +231,7 @@ static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"step", core_step},
                                           {"pollfd", core_pollfd},
                                           {"pending", core_pending},
+                                          {"redact", core_redact},
                                           {"inside", core_inside},
                                           {"defer", core_defer},
                                           {"error", ft_error_new},
@@ -307,8 +319,6 @@ static void open_parts(lua_State *L) {
   ft_engine_set(L, FT_EU_MEMERR);
   push_yield(L);
   ft_engine_set(L, FT_EU_YIELDER);
-  ft_json_open(L);
-  ft_engine_set(L, FT_EU_DECODE);
   ft_transfer_open(L);
   ft_response_open(L);
   ft_registry_open(L);

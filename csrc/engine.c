@@ -16,9 +16,8 @@
 #define ENGINE_META "finetune.engine"
 
 enum {
-  MAX_HOST_CONNECTIONS = 16, /* to one host over HTTP/1.1; HTTP/2 needs one */
-  EVENTS = 64,               /* descriptors handled in one step */
-  ABANDON_TIME = 1           /* s: what aborts of uploads get when the state closes */
+  EVENTS = 64,     /* descriptors handled in one step */
+  ABANDON_TIME = 1 /* s: what aborts of uploads get when the state closes */
 };
 
 static const char engine_key = 0; /* its address: the engine's place in the registry */
@@ -108,30 +107,50 @@ static int on_timer(CURLM *multi, long ms, void *ud) {
   return 0;
 }
 
-CURL *ft_engine_easy(ft_engine *E) {
-  return E->nidle > 0 ? E->idle[--E->nidle] : curl_easy_init();
+/* the newest that is what we want, because it is still in the caches */
+ft_idle ft_engine_easy(ft_engine *E, ft_idle want) {
+  ft_idle idle = {NULL, 0, 0};
+  if (E->nidle == 0) {
+    idle.easy = curl_easy_init();
+    return idle;
+  }
+  int last = E->nidle - 1, i = last;
+  while (i >= 0 && (E->idle[i].serial != want.serial || E->idle[i].timeout != want.timeout))
+    i--;
+  int fits = i >= 0 && want.serial != 0;
+  idle = E->idle[fits ? i : last];
+  E->idle[fits ? i : last] = E->idle[last];
+  E->nidle--;
+  if (!fits) {
+    curl_easy_reset(idle.easy);
+    idle.serial = 0;
+  }
+  return idle;
 }
 
-void ft_engine_easy_done(ft_engine *E, CURL *easy) {
-  if (E->multi == NULL || E->nidle == (int)(sizeof E->idle / sizeof *E->idle)) {
-    curl_easy_cleanup(easy);
-    return;
-  }
-  curl_easy_reset(easy);
-  E->idle[E->nidle++] = easy;
+void ft_engine_easy_done(ft_engine *E, ft_idle idle) {
+  if (E->multi == NULL || E->nidle == FT_IDLE_MAX)
+    curl_easy_cleanup(idle.easy);
+  else
+    E->idle[E->nidle++] = idle;
 }
 
 /* HTTP/2 carries everything over one connection, but while libcurl waits to
    learn what a host speaks it would open one for each transfer: two are allowed
    until a host turns out to speak HTTP/1.1. */
-static void learn_version(ft_engine *E, CURL *easy) {
+void ft_engine_seen_h1(ft_engine *E) {
+  if (!E->seen_h1)
+    curl_multi_setopt(E->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)FT_HOST_CONNECTIONS);
+  E->seen_h1 = 1;
+}
+
+static void learn_version(ft_engine *E, ft_transfer *t, CURL *easy) {
   long version = 0;
-  if (E->seen_h1 || curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version) != CURLE_OK)
+  if (curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version) != CURLE_OK)
     return;
-  if (version == CURL_HTTP_VERSION_1_1 || version == CURL_HTTP_VERSION_1_0) {
-    E->seen_h1 = 1;
-    curl_multi_setopt(E->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)MAX_HOST_CONNECTIONS);
-  }
+  ft_admit_learn(t, version);
+  if (version == CURL_HTTP_VERSION_1_1 || version == CURL_HTTP_VERSION_1_0)
+    ft_engine_seen_h1(E);
 }
 
 static void collect(lua_State *L, ft_engine *E) {
@@ -144,23 +163,40 @@ static void collect(lua_State *L, ft_engine *E) {
     if (m->msg != CURLMSG_DONE)
       continue;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
-    learn_version(E, easy);
+    learn_version(E, t, easy);
     ft_transfer_ended(L, t, code); /* m is gone from here on */
   }
 }
 
-static void run_curl(ft_engine *E, const ft_event *ev, int n) {
+/* libcurl moves what waits for `fd`; 0 where it found no memory */
+static int curl_act(ft_engine *E, int fd, int events) {
   int running;
+  CURLMcode code = curl_multi_socket_action(E->multi, (curl_socket_t)fd, events, &running);
+  return code == CURLM_OK || code == CURLM_BAD_SOCKET;
+}
+
+/* Without memory libcurl may have left a transfer with no socket watched and no
+   timer, and does not say which one: such a transfer would hang for ever. */
+static void end_transfers(lua_State *L, ft_engine *E) {
+  for (ft_transfer *t = E->transfers, *next; t != NULL; t = next) {
+    next = t->next;
+    if (t->in_multi)
+      ft_transfer_ended(L, t, CURLE_OUT_OF_MEMORY);
+  }
+}
+
+static int run_curl(ft_engine *E, const ft_event *ev, int n) {
+  int ok = 1;
   for (int i = 0; i < n; i++)
-    curl_multi_socket_action(E->multi, (curl_socket_t)ev[i].fd,
-                             (ev[i].events & FT_IN ? CURL_CSELECT_IN : 0) |
-                                 (ev[i].events & FT_OUT ? CURL_CSELECT_OUT : 0) |
-                                 (ev[i].events & FT_HUP ? CURL_CSELECT_ERR : 0),
-                             &running);
+    ok &= curl_act(E, ev[i].fd,
+                   (ev[i].events & FT_IN ? CURL_CSELECT_IN : 0) |
+                       (ev[i].events & FT_OUT ? CURL_CSELECT_OUT : 0) |
+                       (ev[i].events & FT_HUP ? CURL_CSELECT_ERR : 0));
   if (E->curl_at >= 0 && E->curl_at <= ft_now()) {
     E->curl_at = -1;
-    curl_multi_socket_action(E->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    ok &= curl_act(E, CURL_SOCKET_TIMEOUT, 0);
   }
+  return ok;
 }
 
 /* ---- ready calls and completions ---- */
@@ -260,6 +296,12 @@ ft_engine *ft_engine_check(lua_State *L) {
   return E;
 }
 
+/* calls that run, and one more while completions are still to be told: a host
+   that loops until 0 must not leave before its callbacks */
+int ft_engine_pending(const ft_engine *E) {
+  return E->ncalls + (E->owed_first != NULL || E->qhead < E->qtail);
+}
+
 /* when something is due by itself: a timer or libcurl; < 0 never */
 static double next_deadline(const ft_engine *E) {
   double at = E->curl_at;
@@ -269,7 +311,7 @@ static double next_deadline(const ft_engine *E) {
 }
 
 static int has_work(const ft_engine *E) {
-  return E->ready_first != NULL || E->owed_first != NULL || E->qhead < E->qtail;
+  return E->ready_first != NULL || E->owed_first != NULL || E->qhead < E->qtail || E->admits;
 }
 
 /* milliseconds that a step may wait, rounded up: early is a wasted round */
@@ -307,9 +349,12 @@ static void step_io(lua_State *L, ft_engine *E, double timeout) {
   int ms = wait_time(E, timeout);
   int idle = E->nactive == 0 && ms == 0 && !E->hosted; /* no descriptor can matter */
   int n = idle ? 0 : ft_poll_wait(&E->poll, ev, EVENTS, ms);
-  run_curl(E, ev, n);
+  int ok = run_curl(E, ev, n);
   collect(L, E);
+  if (!ok)
+    end_transfers(L, E);
   fire_timers(L, E);
+  ft_admit_run(L, E);
   if (E->nfiles > 0)
     report_progress(L, E);
 }
@@ -338,7 +383,7 @@ int ft_engine_step(lua_State *L, double timeout) {
   ft_engine_arm(E);
   if (status != LUA_OK)
     return lua_error(L);
-  return E->ncalls;
+  return ft_engine_pending(E);
 }
 
 int ft_engine_pollfd(lua_State *L) {
@@ -354,6 +399,7 @@ int ft_engine_pollfd(lua_State *L) {
 /* Aborts of uploads that are under way get a moment; nothing else does. */
 static void finish_detached(lua_State *L, ft_engine *E) {
   double until = ft_now() + ABANDON_TIME;
+  ft_admit_run(L, E);
   while (E->nactive > 0 && ft_now() < until)
     step_io(L, E, 0.05);
 }
@@ -373,7 +419,7 @@ static void close_curl(lua_State *L, ft_engine *E) {
   drop_transfers(E, 0);
   E->multi = NULL;
   while (E->nidle > 0)
-    curl_easy_cleanup(E->idle[--E->nidle]);
+    curl_easy_cleanup(E->idle[--E->nidle].easy);
   curl_multi_cleanup(multi); /* calls on_socket: the poll set is still there */
 }
 
@@ -383,6 +429,7 @@ static int engine_gc(lua_State *L) {
   if (E->multi != NULL && E->pid == getpid())
     close_curl(L, E);
   E->multi = NULL;
+  ft_admit_close(E);
   ft_poll_close(&E->poll);
   if (E->heap != NULL)
     E->alloc(E->alloc_ud, E->heap, (size_t)E->heapcap * sizeof *E->heap, 0);

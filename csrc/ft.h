@@ -32,11 +32,14 @@ enum {
   FT_BODY_MAX = 32 * 1024 * 1024, /* bytes of an answer held in memory */
   FT_HEAD_MAX = 256 * 1024,       /* bytes of an answer's headers */
   FT_SOURCES_MAX = 4,             /* files in one request */
-  FT_HOPS_MAX = 5                 /* redirects followed */
+  FT_HOPS_MAX = 5,                /* redirects followed */
+  FT_HOST_CONNECTIONS = 16,       /* to one host over HTTP/1.1; HTTP/2 needs one */
+  FT_IDLE_MAX = 64                /* easy handles kept to be used again */
 };
 
 typedef struct ft_engine ft_engine;
 typedef struct ft_transfer ft_transfer;
+typedef struct ft_host ft_host;
 
 /* ---- timers: a binary heap of nodes that live in calls and transfers ---- */
 typedef struct ft_timer {
@@ -44,6 +47,14 @@ typedef struct ft_timer {
   int index; /* place in the heap, -1 when not set */
   void (*fire)(lua_State *L, struct ft_timer *t);
 } ft_timer;
+
+/* An easy handle without work. What was set for a plain GET of one instance is
+   good for the next one: a tenth of a request's CPU is setting it again. */
+typedef struct ft_idle {
+  CURL *easy;
+  unsigned serial; /* of that instance, 0: the handle is blank */
+  double timeout;
+} ft_idle;
 
 /* ---- the engine ---- */
 enum ft_engine_uv { /* user values of the engine: what Lua values the core keeps */
@@ -54,7 +65,6 @@ enum ft_engine_uv { /* user values of the engine: what Lua values the core keeps
                     FT_EU_MEMERR,  /* the error value for lack of memory, made beforehand */
                     FT_EU_METHODS, /* of provider instances */
                     FT_EU_CONTEXT, /* metatable of ctx */
-                    FT_EU_DECODE,  /* private cjson decode */
                     FT_EU_PROVIDERS, /* name -> registration */
                     FT_EU_DEFAULTS,  /* operation -> Lua function for empty slots */
                     FT_EU_YIELDER,   /* the waiter of provider coroutines: function(call)
@@ -78,13 +88,18 @@ struct ft_engine {
   ft_call *ready_first, *ready_last;
   ft_call *owed_first, *owed_last; /* ended, with callbacks to be told */
   ft_transfer *transfers;          /* all that exist */
-  CURL *idle[64];                  /* easy handles to use again */
+  ft_idle idle[FT_IDLE_MAX];
   int nidle;
-  int ncalls;     /* calls that wait */
-  int nactive;    /* transfers in the multi */
-  int nfiles;     /* of them, those that carry files: they report progress */
-  int depth;      /* operations being run right now */
-  unsigned round; /* of the ready queue */
+  ft_host *hosts; /* see admit.c */
+  int nhosts;
+  int admits;         /* a host may have a place for one that waits */
+  unsigned instances; /* made so far: their serial numbers */
+  int ncalls;         /* calls that wait */
+  int nactive;        /* transfers in the multi */
+  int nfiles;         /* of them, those that carry files: they report progress */
+  int depth;          /* operations being run right now */
+  ft_call *running;   /* the innermost of them */
+  unsigned round;     /* of the ready queue */
   int stepping, draining, hosted, seen_h1;
   lua_Integer qhead, qtail; /* of FT_EU_QUEUE */
 };
@@ -99,17 +114,19 @@ void ft_engine_unready(ft_engine *E, ft_call *c);
 void ft_engine_queue(lua_State *L, ft_engine *E); /* [raise] [-3, 0] f, a, b for the drain */
 int ft_engine_step(lua_State *L, double timeout); /* [raise] */
 int ft_engine_inside(const ft_engine *E);
-int ft_engine_pollfd(lua_State *L);  /* [raise] */
-void ft_engine_arm(ft_engine *E);    /* tell a host's descriptor the next deadline */
-int ft_engine_reserve(ft_engine *E); /* room for one timer more; 0: no memory */
+int ft_engine_pending(const ft_engine *E); /* calls that run or owe a callback */
+int ft_engine_pollfd(lua_State *L);        /* [raise] */
+void ft_engine_arm(ft_engine *E);          /* tell a host's descriptor the next deadline */
+int ft_engine_reserve(ft_engine *E);       /* room for one timer more; 0: no memory */
 void ft_engine_unreserve(ft_engine *E);
 void ft_timer_set(ft_engine *E, ft_timer *t, double at); /* needs a reserved place */
 void ft_timer_clear(ft_engine *E, ft_timer *t);
-CURL *ft_engine_easy(ft_engine *E); /* a reset handle, or NULL */
+ft_idle ft_engine_easy(ft_engine *E, ft_idle want); /* that handle, a blank one, or NULL */
 void ft_engine_anchor(lua_State *L, ft_engine *E, const void *p, int idx); /* [raise] until drop */
 void ft_engine_drop(lua_State *L, ft_engine *E, const void *p);
 int ft_engine_find(lua_State *L, ft_engine *E, const void *p); /* [0, +1] what is anchored */
-void ft_engine_easy_done(ft_engine *E, CURL *easy);
+void ft_engine_easy_done(ft_engine *E, ft_idle idle);
+void ft_engine_seen_h1(ft_engine *E); /* there are hosts that take one request a connection */
 
 /* ---- providers ---- */
 enum ft_reg_uv {
@@ -129,7 +146,13 @@ typedef struct ft_registration {
   char name[64];
 } ft_registration;
 
-enum ft_inst_uv { FT_IU_CONFIG = 1, FT_IU_REG, FT_IU_SECRETS, FT_IU_LAST = FT_IU_SECRETS };
+enum ft_inst_uv {
+  FT_IU_CONFIG = 1,
+  FT_IU_REG,
+  FT_IU_SECRETS,
+  FT_IU_STRINGS, /* array of strings that C points into */
+  FT_IU_LAST = FT_IU_STRINGS
+};
 
 typedef struct ft_instance {
   ft_engine *E;
@@ -137,6 +160,8 @@ typedef struct ft_instance {
   double timeout, connect_timeout, retry_delay; /* seconds */
   int max_retries;
   int traced, scripted, closed;
+  unsigned serial;                          /* never 0, never used twice */
+  const char *proxy, *ca_file, *user_agent; /* or NULL */
 } ft_instance;
 
 const char *ft_op_name(int op);
@@ -191,6 +216,7 @@ struct ft_call {
   enum ft_call_state state;
   int user_state;                  /* the op's own */
   int asked;                       /* what this step asked for: FT_ASK_* */
+  int level;                       /* operations that began one another, down to this one */
   int ok, cancelled;               /* how it ended; a cancel while its own op runs */
   int anchored;                    /* in FT_EU_LIVE and in the engine's list of calls */
   unsigned round;                  /* of the ready queue it belongs to */
@@ -267,7 +293,10 @@ struct ft_transfer {
   ft_transfer *sibling;     /* next of the same call */
   int index;                /* place in a batch */
   enum ft_transfer_state state;
-  CURL *easy;
+  ft_idle easy;        /* its handle while it is under way; one with a mime from its birth */
+  ft_host *host;       /* while it has a place there or waits for one */
+  int waits;           /* in that host's queue */
+  ft_transfer *behind; /* next in that queue */
   struct curl_slist *headers;
   curl_mime *mime;
   ft_buf url, head, body;
@@ -299,13 +328,20 @@ struct ft_transfer {
 ft_transfer *ft_request_prepare(lua_State *L, ft_instance *inst, int instance_idx, double timeout);
 void ft_escape(ft_buf *b, const char *s, size_t len); /* percent-encoding; see buf.h for failure */
 
+/* admit.c */
+int ft_admit_enter(ft_transfer *t);
+void ft_admit_leave(ft_transfer *t);
+void ft_admit_learn(ft_transfer *t, long version); /* HTTP's, as libcurl counts it */
+void ft_admit_run(lua_State *L, ft_engine *E);
+void ft_admit_close(ft_engine *E);
+
 /* http.c */
 void ft_transfer_open(lua_State *L);                      /* [raise] metatable */
 ft_transfer *ft_transfer_new(lua_State *L, ft_engine *E); /* [raise] [0, +1] */
 void ft_transfer_begin(lua_State *L, ft_transfer *t);     /* first or next attempt; never raises */
 void ft_transfer_ended(lua_State *L, ft_transfer *t, CURLcode code); /* libcurl is done with it */
-void ft_transfer_release(ft_transfer *t); /* gives everything back; idempotent */
-void ft_transfer_setup(lua_State *L, ft_transfer *t, int instance_idx); /* [raise] */
+void ft_transfer_release(ft_transfer *t);          /* gives everything back; idempotent */
+void ft_transfer_go(lua_State *L, ft_transfer *t); /* the attempt has a place: never raises */
 int ft_transfer_part(curl_mimepart *part, ft_source *s);
 void ft_scripted_begin(lua_State *L, ft_transfer *t); /* scripted.c: in place of a socket */
 void ft_scripted_fire(lua_State *L, ft_timer *timer);
@@ -336,7 +372,6 @@ void ft_secret_add(lua_State *L, int secrets);                /* [raise] [-1, 0]
 int ft_raise_usage(lua_State *L, const char *fmt, ...);       /* [raise] always */
 int ft_traceback(lua_State *L);                               /* message handler */
 
-void ft_json_open(lua_State *L); /* [raise] private cjson */
 int ft_json_decode(lua_State *L, const char *s, size_t len);
 void ft_json_encode(lua_State *L, int idx); /* [raise] */
 typedef struct ft_key {

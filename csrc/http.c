@@ -26,8 +26,9 @@ static void set_long(CURL *h, CURLoption o, long v) {
 static void set_off(CURL *h, CURLoption o, curl_off_t v) {
   curl_easy_setopt(h, o, v);
 }
-static void set_str(CURL *h, CURLoption o, const char *v) {
-  curl_easy_setopt(h, o, v);
+/* libcurl copies strings: 0 where it finds no memory for that */
+static int set_str(CURL *h, CURLoption o, const char *v) {
+  return curl_easy_setopt(h, o, v) != CURLE_OUT_OF_MEMORY;
 }
 static void set_ptr(CURL *h, CURLoption o, void *v) {
   curl_easy_setopt(h, o, v);
@@ -61,7 +62,7 @@ static int write_output(ft_transfer *t, const char *p, size_t n) {
 /* only what the caller asked for goes into his file; an error's body stays in memory */
 static int goes_to_file(ft_transfer *t) {
   long status = 0;
-  curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(t->easy.easy, CURLINFO_RESPONSE_CODE, &status);
   return t->output != NULL && status >= 200 && status < 300;
 }
 
@@ -159,31 +160,31 @@ static curl_socket_t on_socket(void *ud, curlsocktype purpose, struct curl_socka
 
 /* ---- set-up ---- */
 
-static void setup_process(CURL *h) {
+/* Those that answer an int give 0 where libcurl finds no memory: a request without
+   its method, proxy or CA file would be another request. */
+
+static int setup_process(CURL *h) {
   set_long(h, CURLOPT_NOSIGNAL, 1);
   set_long(h, CURLOPT_QUICK_EXIT, 1); /* never join a resolver thread that still looks up */
-  set_str(h, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_socket);
   /* Debian's default path of single certificates switches libcurl's cache of
      the bundle off: 45 ms of CPU a connection in place of 2 */
   curl_easy_setopt(h, CURLOPT_CAPATH, (char *)NULL);
+  return set_str(h, CURLOPT_PROTOCOLS_STR, "http,https");
 }
 
-static void setup_config(ft_transfer *t, lua_State *L, int config) {
-  struct {
-    const char *key;
-    CURLoption option;
-  } const text[] = {
-      {"proxy", CURLOPT_PROXY}, {"ca_file", CURLOPT_CAINFO}, {"user_agent", CURLOPT_USERAGENT}};
-  for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
-    if (lua_getfield(L, config, text[i].key) == LUA_TSTRING)
-      set_str(t->easy, text[i].option, lua_tostring(L, -1));
-    lua_pop(L, 1);
-  }
+static int setup_config(CURL *h, const ft_instance *inst) {
+  int ok = set_str(h, CURLOPT_USERAGENT, inst->user_agent) &&
+           set_str(h, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+  if (inst->proxy != NULL)
+    ok &= set_str(h, CURLOPT_PROXY, inst->proxy);
+  if (inst->ca_file != NULL)
+    ok &= set_str(h, CURLOPT_CAINFO, inst->ca_file);
+  return ok;
 }
 
 static void setup_times(ft_transfer *t) {
-  CURL *h = t->easy;
+  CURL *h = t->easy.easy;
   set_long(h, CURLOPT_CONNECTTIMEOUT_MS, (long)ceil(t->inst->connect_timeout * 1000));
   if (t->file_transfer) { /* a big file takes as long as it takes, while it moves */
     set_long(h, CURLOPT_LOW_SPEED_LIMIT, 1);
@@ -193,13 +194,9 @@ static void setup_times(ft_transfer *t) {
 }
 
 static void setup_callbacks(ft_transfer *t) {
-  CURL *h = t->easy;
-  set_ptr(h, CURLOPT_PRIVATE, t);
-  set_ptr(h, CURLOPT_ERRORBUFFER, t->errbuf);
+  CURL *h = t->easy.easy;
   curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
-  set_ptr(h, CURLOPT_HEADERDATA, t);
   curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
-  set_ptr(h, CURLOPT_WRITEDATA, t);
   if (t->file_transfer) {
     set_long(h, CURLOPT_NOPROGRESS, 0);
     curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
@@ -208,7 +205,7 @@ static void setup_callbacks(ft_transfer *t) {
 }
 
 static void setup_body(ft_transfer *t) {
-  CURL *h = t->easy;
+  CURL *h = t->easy.easy;
   if (t->mime != NULL)
     set_ptr(h, CURLOPT_MIMEPOST, t->mime);
   else if (t->nsrc > 0) {
@@ -220,31 +217,82 @@ static void setup_body(ft_transfer *t) {
     set_off(h, CURLOPT_INFILESIZE_LARGE, t->src[0].length);
   } else if (t->has_body) {
     set_off(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->post_len);
-    set_str(h, CURLOPT_POSTFIELDS, t->post);
+    set_str(h, CURLOPT_POSTFIELDS, t->post); /* this one is not copied */
   }
   if (t->nsrc > 0)
     set_long(h, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
 }
 
-/* [raise] everything that does not change between attempts; instance at `idx` */
-void ft_transfer_setup(lua_State *L, ft_transfer *t, int idx) {
-  CURL *h = t->easy;
-  setup_process(h);
+/* Rather one HTTP/2 connection than a hundred: a transfer waits until it is known what
+   the host speaks. Over TLS the handshake tells; a plain host would tell with its first
+   answer only, which may be an hour's upload away, and it never speaks HTTP/2 to us. */
+static void setup_multiplex(ft_transfer *t) {
+  int tls = strncasecmp(t->url.data, "https:", 6) == 0;
+  set_long(t->easy.easy, CURLOPT_PIPEWAIT, tls);
+  if (!tls)
+    ft_engine_seen_h1(t->E);
+}
+
+/* all that one transfer does not share with the next plain GET of its instance */
+static int setup_transfer(ft_transfer *t) {
+  CURL *h = t->easy.easy;
+  set_ptr(h, CURLOPT_PRIVATE, t);
+  set_ptr(h, CURLOPT_ERRORBUFFER, t->errbuf);
+  set_ptr(h, CURLOPT_HEADERDATA, t);
+  set_ptr(h, CURLOPT_WRITEDATA, t);
+  set_ptr(h, CURLOPT_HTTPHEADER, t->headers);
+  setup_multiplex(t);
+  return set_str(h, CURLOPT_URL, t->url.data);
+}
+
+static int setup_all(ft_transfer *t) {
+  CURL *h = t->easy.easy;
+  int ok = setup_process(h) && setup_config(h, t->inst);
   setup_times(t);
   setup_callbacks(t);
   setup_body(t);
   if (strcmp(t->method, "HEAD") == 0)
     set_long(h, CURLOPT_NOBODY, 1);
   else if (!t->is_get || t->has_body)
-    set_str(h, CURLOPT_CUSTOMREQUEST, t->method);
-  set_str(h, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
-  set_long(h, CURLOPT_PIPEWAIT, 1); /* rather one HTTP/2 connection than a hundred */
-  set_ptr(h, CURLOPT_HTTPHEADER, t->headers);
+    ok &= set_str(h, CURLOPT_CUSTOMREQUEST, t->method);
   if (t->once) /* on a reused connection that dies libcurl sends a POST again by itself */
     set_long(h, CURLOPT_FRESH_CONNECT, 1);
-  lua_getiuservalue(L, idx, FT_IU_CONFIG);
-  setup_config(t, L, lua_gettop(L));
-  lua_pop(L, 1);
+  return ok;
+}
+
+/* a GET of the plain kind: its handle serves the next one as it is */
+static int is_plain(const ft_transfer *t) {
+  return strcmp(t->method, "GET") == 0 && !t->has_body && !t->once && !t->file_transfer;
+}
+
+/* 1 with a handle that is set up, or 0: no memory */
+static int take_handle(ft_transfer *t) {
+  ft_idle want = {NULL, is_plain(t) ? t->inst->serial : 0, t->timeout};
+  if (t->easy.easy == NULL)
+    t->easy = ft_engine_easy(t->E, want);
+  if (t->easy.easy == NULL)
+    return 0;
+  if (t->easy.serial == 0) {
+    if (!setup_all(t))
+      return 0;
+    want.easy = t->easy.easy;
+    t->easy = want;
+  }
+  return setup_transfer(t);
+}
+
+/* A mime belongs to its handle. An upload's buffer is too big to keep. */
+static void give_handle(ft_transfer *t) {
+  ft_idle idle = t->easy;
+  if (idle.easy == NULL || t->mime != NULL)
+    return;
+  t->easy.easy = NULL;
+  t->easy.serial = 0;
+  set_ptr(idle.easy, CURLOPT_ERRORBUFFER, NULL);
+  if (t->nsrc > 0)
+    curl_easy_cleanup(idle.easy);
+  else
+    ft_engine_easy_done(t->E, idle);
 }
 
 /* adds slice `s` as the body of a MIME part; libcurl reads it through our descriptor */
@@ -318,30 +366,55 @@ static void transfer_stop(ft_transfer *t) {
     t->in_multi = 0;
     t->E->nactive--;
     t->E->nfiles -= t->file_transfer;
-    curl_multi_remove_handle(t->E->multi, t->easy);
+    curl_multi_remove_handle(t->E->multi, t->easy.easy);
   }
+  ft_timer_clear(t->E, &t->timer);
+  ft_admit_leave(t);
+  give_handle(t);
 }
 
-void ft_transfer_begin(lua_State *L, ft_transfer *t) {
-  t->attempt++;
-  attempt_reset(t);
-  t->state = FT_TS_ACTIVE;
+enum { OVERDUE = 1 }; /* s: libcurl's own timeout is given so much to be the first */
+
+/* libcurl 7.88 does not apply its timeout to a transfer that waits for a connection,
+   and may forget one when memory ran out */
+static void overdue(lua_State *L, ft_timer *timer) {
+  ft_transfer_ended(L, (ft_transfer *)((char *)timer - offsetof(ft_transfer, timer)),
+                    CURLE_OPERATION_TIMEDOUT);
+}
+
+void ft_transfer_go(lua_State *L, ft_transfer *t) {
   if (!sources_open(t)) {
     ft_transfer_ended(L, t, CURLE_READ_ERROR);
     return;
   }
-  if (t->inst->scripted) {
-    ft_scripted_begin(L, t);
-    return;
-  }
-  set_str(t->easy, CURLOPT_URL, t->url.data); /* copied by libcurl */
-  if (curl_multi_add_handle(t->E->multi, t->easy) != CURLM_OK) {
+  if (!take_handle(t) || curl_multi_add_handle(t->E->multi, t->easy.easy) != CURLM_OK) {
     ft_transfer_ended(L, t, CURLE_OUT_OF_MEMORY);
     return;
   }
   t->in_multi = 1;
   t->E->nactive++;
   t->E->nfiles += t->file_transfer;
+}
+
+void ft_transfer_begin(lua_State *L, ft_transfer *t) {
+  t->attempt++;
+  attempt_reset(t);
+  t->state = FT_TS_ACTIVE;
+  if (t->inst->scripted) {
+    if (sources_open(t))
+      ft_scripted_begin(L, t);
+    else
+      ft_transfer_ended(L, t, CURLE_READ_ERROR);
+    return;
+  }
+  t->timer.fire = overdue; /* for one that waits for a place, too */
+  if (!t->file_transfer)
+    ft_timer_set(t->E, &t->timer, t->began + t->timeout + OVERDUE);
+  int place = ft_admit_enter(t);
+  if (place > 0)
+    ft_transfer_go(L, t);
+  else if (place < 0)
+    ft_transfer_ended(L, t, CURLE_OUT_OF_MEMORY);
 }
 
 static void backoff_over(lua_State *L, ft_timer *timer) {
@@ -351,9 +424,11 @@ static void backoff_over(lua_State *L, ft_timer *timer) {
 /* 1 where no connection, or no handshake, came about: nothing can have arrived */
 static int never_sent(const ft_transfer *t, CURLcode code) {
   curl_off_t ready = 0;
-  if (t->inst->scripted || t->easy == NULL)
+  if (t->waits)
+    return 1;
+  if (t->inst->scripted || t->easy.easy == NULL)
     return code == CURLE_COULDNT_CONNECT;
-  curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+  curl_easy_getinfo(t->easy.easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
   return ready == 0;
 }
 
@@ -403,8 +478,8 @@ static double retry_delay(ft_transfer *t) {
 
 void ft_transfer_ended(lua_State *L, ft_transfer *t, CURLcode code) {
   long status = t->status;
-  if (!t->inst->scripted && t->easy != NULL)
-    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+  if (!t->inst->scripted && t->easy.easy != NULL)
+    curl_easy_getinfo(t->easy.easy, CURLINFO_RESPONSE_CODE, &status);
   t->status = (int)status;
   t->code = code;
   t->unsent = code != CURLE_OK && never_sent(t, code);
@@ -448,14 +523,9 @@ void ft_transfer_release(ft_transfer *t) {
   ft_engine_unreserve(t->E);
   sources_close(t);
   ft_outfile_abort(&t->out);
-  CURL *easy = t->easy;
-  t->easy = NULL;
   curl_mime *mime = t->mime;
   t->mime = NULL;
-  if (easy != NULL && t->nsrc > 0)
-    curl_easy_cleanup(easy); /* its upload buffer is too big to keep */
-  else if (easy != NULL)
-    ft_engine_easy_done(t->E, easy);
+  give_handle(t);
   curl_mime_free(mime);
   struct curl_slist *headers = t->headers;
   t->headers = NULL;

@@ -328,11 +328,26 @@ static int create_failed(lua_State *L) { /* error on top -- nil, error */
   return 2;
 }
 
+/* What libcurl is told at each request. The strings are kept apart from the
+   configuration, because a provider in Lua could change that. */
+static void keep_strings(lua_State *L, ft_instance *inst) {
+  const char **const place[] = {&inst->proxy, &inst->ca_file, &inst->user_agent};
+  static const char *const keys[] = {"proxy", "ca_file", "user_agent"};
+  lua_createtable(L, 3, 0);
+  for (int i = 0; i < 3; i++) {
+    lua_getfield(L, I_CONFIG, keys[i]);
+    *place[i] = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setiuservalue(L, I_INSTANCE, FT_IU_STRINGS);
+}
+
 /* [0, +1] an instance on the values at their places */
 static ft_instance *instance_new(lua_State *L, ft_engine *E, const ft_registration *reg) {
   ft_instance *inst = lua_newuserdatauv(L, sizeof *inst, FT_IU_LAST);
   memset(inst, 0, sizeof *inst);
   inst->E = E;
+  inst->serial = ++E->instances;
   inst->reg = reg;
   lua_pushvalue(L, I_REG);
   lua_setiuservalue(L, -2, FT_IU_REG);
@@ -355,6 +370,7 @@ static int complete(lua_State *L, ft_instance *inst) { /* 1, or 0 and an error o
       !check_text(L, "proxy") || !check_text(L, "ca_file") || !run_open(L, inst->reg))
     return 0;
   collect_secrets(L); /* open may have read a credential from elsewhere */
+  keep_strings(L, inst);
   return check_base_url(L) && check_key(L) && check_headers(L);
 }
 

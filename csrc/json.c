@@ -1,8 +1,8 @@
 /*
-** json.c: JSON text to Lua values by a private lua-cjson, after scan.c has
-** checked the text, and Lua values to JSON text by ourselves: lua-cjson 2.1.0
-** writes {} for an empty array, 1e+14 for 100000000000000 and orders keys by
-** chance.
+** json.c: JSON text to Lua values and back. Reading: scan.c checks a text, then
+** what it means is built in one walk. lua-cjson 2.1.0 would take three times as
+** long, gives every number as a float and accepts texts that are no JSON; writing,
+** it gives {} for an empty array, 1e+14 for 100000000000000 and keys in any order.
 */
 #include "ft.h"
 #include "scan.h"
@@ -11,84 +11,120 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- decode ---- */
+/* ---- decode: the text was accepted by ft_scan(), so nothing here looks for faults ---- */
 
-/* require(name) that leaves package.loaded as it was: the host's is not ours */
-static void require_private(lua_State *L, const char *name) {
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  int had = lua_getfield(L, -1, name) != LUA_TNIL;
-  lua_pop(L, 1);
-  lua_getglobal(L, "require");
-  lua_pushstring(L, name);
-  if (lua_pcall(L, 1, 1, 0) != LUA_OK)
-    luaL_error(L,
-               "finetune needs lua-cjson (Debian: apt install lua-cjson; LuaRocks: luarocks "
-               "install lua-cjson): %s",
-               lua_tostring(L, -1));
-  if (!had) {
-    lua_pushnil(L);
-    lua_setfield(L, -3, name);
+enum { PAIRS = 32 }; /* of an object, held on the stack: most objects get their size at once */
+
+static void push_string(lua_State *L, ft_slice s) {
+  if (memchr(s.s, '\\', s.n) == NULL) {
+    lua_pushlstring(L, s.s, s.n);
+    return;
   }
-  lua_remove(L, -2);
+  luaL_Buffer b;
+  char *text = luaL_buffinitsize(L, &b, s.n);
+  luaL_pushresultsize(&b, ft_json_unescape(s, text));
 }
 
-static void set_option(lua_State *L, const char *name, int value) {
-  if (lua_getfield(L, -1, name) == LUA_TFUNCTION) {
-    lua_pushinteger(L, value);
-    lua_call(L, 1, 0);
-  } else
-    lua_pop(L, 1);
-}
-
-/* [0, +1] decode of a cjson instance that nobody else can configure */
-void ft_json_open(lua_State *L) {
-  require_private(L, "cjson.safe");
-  lua_getfield(L, -1, "new");
-  lua_call(L, 0, 1);
-  set_option(L, "decode_max_depth", FT_JSON_DEPTH + 1);
-  lua_getfield(L, -1, "decode");
-  lua_replace(L, -3);
-  lua_pop(L, 1);
-}
-
-/* cjson 2.1.0 gives every number as a float; 2^53 is where floats stop being exact integers */
-static int whole_number(lua_State *L, lua_Integer *i) {
-  if (lua_isinteger(L, -1))
-    return 0;
+/* 2^53 is where floats stop being exact integers */
+static void whole_number(lua_State *L) {
   lua_Number n = lua_tonumber(L, -1);
-  return n >= -9007199254740992.0 && n <= 9007199254740992.0 && lua_numbertointeger(n, i) &&
-         (lua_Number)*i == n;
+  lua_Integer i;
+  if (n >= -9007199254740992.0 && n <= 9007199254740992.0 && lua_numbertointeger(n, &i) &&
+      (lua_Number)i == n) {
+    lua_pop(L, 1);
+    lua_pushinteger(L, i);
+  }
 }
 
-/* In the table on top: whole floats become integers, null members of objects
-   vanish (null in an array stays: its place means something). Depth was checked. */
-static void clean(lua_State *L) {
-  luaL_checkstack(L, 6, "JSON");
-  int t = lua_gettop(L);
-  lua_Integer i;
-  for (lua_pushnil(L); lua_next(L, t); lua_settop(L, t + 1)) {
-    switch (lua_type(L, -1)) {
-    case LUA_TTABLE:
-      clean(L);
-      break;
-    case LUA_TNUMBER:
-      if (whole_number(L, &i)) {
-        lua_pushvalue(L, -2);
-        lua_pushinteger(L, i);
-        lua_rawset(L, t);
-      }
-      break;
-    case LUA_TLIGHTUSERDATA:
-      if (lua_type(L, -2) == LUA_TSTRING) {
-        lua_pushvalue(L, -2);
-        lua_pushnil(L);
-        lua_rawset(L, t);
-      }
-      break;
-    default:
-      break;
+/* An integer where the value is one, however it is written; lua_stringtonumber
+   knows the host's locale, but needs a zero at the end. */
+static void push_number(lua_State *L, ft_slice s) {
+  lua_Integer i = 0;
+  size_t at = *s.s == '-';
+  for (; at < s.n && s.n < 19 && s.s[at] >= '0' && s.s[at] <= '9'; at++)
+    i = i * 10 + (s.s[at] - '0');
+  if (at == s.n) {
+    lua_pushinteger(L, *s.s == '-' ? -i : i);
+    return;
+  }
+  const char *text = lua_pushlstring(L, s.s, s.n);
+  if (lua_stringtonumber(L, text) == 0) /* 200 digits in a locale with a comma */
+    lua_pushnumber(L, 0);
+  lua_remove(L, -2);
+  if (!lua_isinteger(L, -1))
+    whole_number(L);
+}
+
+static void push_value(lua_State *L, ft_json *j);
+
+/* the pairs above `table` go into it, in order: of equal keys the last one counts */
+static void take_pairs(lua_State *L, int table, int n) {
+  if (lua_isnil(L, table)) {
+    lua_createtable(L, 0, n);
+    lua_replace(L, table);
+  }
+  for (int i = 0; i < n; i++) {
+    lua_pushvalue(L, table + 1 + 2 * i);
+    lua_pushvalue(L, table + 2 + 2 * i);
+    lua_rawset(L, table);
+  }
+  lua_settop(L, table);
+}
+
+/* a member that is null is none */
+static void push_object(lua_State *L, ft_json *j) {
+  ft_slice key;
+  int n = 0;
+  luaL_checkstack(L, 2 * PAIRS + 6, "JSON");
+  lua_pushnil(L); /* the table's place */
+  int table = lua_gettop(L);
+  for (ft_json_enter(j); ft_json_member(j, &key);) {
+    push_string(L, key);
+    if (ft_json_type(j) == 'n') {
+      ft_json_skip(j);
+      lua_pushnil(L);
+    } else
+      push_value(L, j);
+    if (++n == PAIRS) {
+      take_pairs(L, table, n);
+      n = 0;
     }
   }
+  take_pairs(L, table, n);
+}
+
+/* null stays: its place means something */
+static void push_array(lua_State *L, ft_json *j) {
+  lua_Integer n = 0;
+  luaL_checkstack(L, 6, "JSON");
+  lua_newtable(L);
+  for (ft_json_enter(j); ft_json_item(j);) {
+    push_value(L, j);
+    lua_rawseti(L, -2, ++n);
+  }
+}
+
+static void push_value(lua_State *L, ft_json *j) {
+  switch (ft_json_type(j)) {
+  case '{':
+    push_object(L, j);
+    return;
+  case '[':
+    push_array(L, j);
+    return;
+  case '"':
+    push_string(L, ft_json_string(j));
+    return;
+  case '0':
+    push_number(L, ft_json_skip(j));
+    return;
+  case 'n':
+    lua_pushlightuserdata(L, NULL);
+    break;
+  default:
+    lua_pushboolean(L, ft_json_type(j) == 't');
+  }
+  ft_json_skip(j);
 }
 
 int ft_json_decode(lua_State *L, const char *s, size_t len) {
@@ -98,22 +134,9 @@ int ft_json_decode(lua_State *L, const char *s, size_t len) {
     lua_pushfstring(L, "%s at byte %I", why, (lua_Integer)at + 1);
     return 0;
   }
-  ft_engine_push(L, FT_EU_DECODE);
-  lua_pushlstring(L, s, len);
-  if (lua_pcall(L, 1, 2, 0) != LUA_OK) /* lua-cjson has words of its own for this */
-    luaL_error(L, "not enough memory");
-  if (lua_isnil(L, -2)) {
-    lua_remove(L, -2);
-    return 0;
-  }
-  lua_pop(L, 1);
-  lua_Integer i;
-  if (lua_istable(L, -1))
-    clean(L);
-  else if (lua_type(L, -1) == LUA_TNUMBER && whole_number(L, &i)) {
-    lua_pop(L, 1);
-    lua_pushinteger(L, i);
-  }
+  ft_json j = ft_json_begin(s, len);
+  luaL_checkstack(L, 6, "JSON");
+  push_value(L, &j);
   return 1;
 }
 

@@ -7,6 +7,7 @@
 #include "finetune.h"
 
 #include <lauxlib.h>
+#include <string.h>
 
 static const double SLICE = 0.002; /* seconds of work in one step */
 static const double IDLE = 0.01;   /* seconds until an empty pipe is looked at again */
@@ -47,8 +48,8 @@ static int encode(lua_State *L) {
   int status = lua_pcall(L, 1, 1, 0);
   if (status == LUA_ERRMEM)
     lua_error(L);
-  if (status != LUA_OK)
-    raised_words(L);
+  if (status != LUA_OK && strcmp(raised_words(L), "not enough memory") == 0)
+    lua_error(L); /* a buffer's: the example may be good */
   return status == LUA_OK;
 }
 

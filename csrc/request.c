@@ -85,7 +85,11 @@ static void url_base(Request *r) {
 static void add_pair(Request *r, const char *key, size_t n, int value) {
   size_t m;
   ft_buf *url = &r->t->url;
-  const char *v = luaL_tolstring(r->L, value, &m);
+  if (lua_type(r->L, value) == LUA_TNUMBER)
+    ft_json_encode(r->L, value); /* not in the host's locale, as Lua would write it */
+  else
+    luaL_tolstring(r->L, value, NULL);
+  const char *v = lua_tolstring(r->L, -1, &m);
   int query = url->len > 0 && memchr(url->data, '?', url->len) != NULL;
   no_memory(r, ft_buf_addchar(url, query ? '&' : '?'));
   ft_escape(url, key, n);
@@ -311,7 +315,9 @@ static void add_part(Request *r, int table) {
 
 static void multipart(Request *r, int list) {
   lua_State *L = r->L;
-  r->t->mime = curl_mime_init(r->t->easy);
+  ft_idle blank = {NULL, 0, 0};
+  r->t->easy = ft_engine_easy(r->t->E, blank);
+  r->t->mime = r->t->easy.easy == NULL ? NULL : curl_mime_init(r->t->easy.easy);
   if (r->t->mime == NULL)
     luaL_error(L, "not enough memory");
   lua_Integer n = (lua_Integer)lua_rawlen(L, list);
@@ -448,7 +454,6 @@ static void prepare(Request *r, double timeout) {
   url_base(r);
   url_query(r, own);
   headers(r, own);
-  ft_transfer_setup(r->L, r->t, R_INSTANCE);
 }
 
 /* a C function of its own, so that the places R_* are fixed: request, transfer,
@@ -461,9 +466,6 @@ static int prepare_function(lua_State *L) {
   lua_newtable(L);
   lua_pushvalue(L, R_ANCHOR);
   lua_setiuservalue(L, R_TRANSFER, FT_TU_ANCHOR);
-  r.t->easy = ft_engine_easy(r.t->E);
-  if (r.t->easy == NULL)
-    luaL_error(L, "not enough memory");
   prepare(&r, timeout);
   return 0;
 }

@@ -31,18 +31,27 @@ static int header_text(const ft_transfer *t, const char *name, char *text, size_
   return 1;
 }
 
+/* strtod, but for the host's locale, in which the point may be a comma */
+static double decimal(const char *s, char **end) {
+  double v = (double)strtoul(s, end, 10), scale = 0.1;
+  if (*end != s && **end == '.')
+    for (++*end; **end >= '0' && **end <= '9'; ++*end, scale /= 10)
+      v += (**end - '0') * scale;
+  return *s == '-' ? -1 : v;
+}
+
 /* retry-after-ms, then Retry-After in seconds, then as an HTTP date */
 double ft_response_retry_after(const ft_transfer *t) {
   char text[64], *end;
   double v;
   if (header_text(t, "retry-after-ms", text, sizeof text)) {
-    v = strtod(text, &end);
+    v = decimal(text, &end);
     if (end != text && v >= 0 && v < 1e12)
       return v / 1000;
   }
   if (!header_text(t, "retry-after", text, sizeof text))
     return -1;
-  v = strtod(text, &end);
+  v = decimal(text, &end);
   if (end != text && *end == '\0')
     return v >= 0 && v < 1e9 ? v : -1;
   time_t when = curl_getdate(text, NULL);
@@ -83,8 +92,6 @@ static int same_origin(CURLU *a, CURLU *b) {
 static void drop_headers(ft_transfer *t) {
   struct curl_slist *headers = t->headers;
   t->headers = NULL;
-  if (t->easy != NULL)
-    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, (struct curl_slist *)NULL);
   curl_slist_free_all(headers);
   t->foreign = 1;
 }

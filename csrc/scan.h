@@ -43,8 +43,9 @@ ft_slice ft_json_skip(ft_json *j);             /* the value that begins here, as
 
 /* Strings, as slices between their quotes (keys come so): compared as what they
    mean, since "\u0061" is "a". */
-ft_slice ft_json_string(ft_json *j);         /* as ft_json_skip, of a string, without its quotes */
-int ft_json_is(ft_slice a, const char *b);   /* is it this ASCII word? */
-int ft_json_compare(ft_slice a, ft_slice b); /* <0, 0, >0: by code points */
+ft_slice ft_json_string(ft_json *j); /* as ft_json_skip, of a string, without its quotes */
+size_t ft_json_unescape(ft_slice a, char *out); /* to `out`, of at least a.n bytes; the length */
+int ft_json_is(ft_slice a, const char *b);      /* is it this ASCII word? */
+int ft_json_compare(ft_slice a, ft_slice b);    /* <0, 0, >0: by code points */
 
 #endif

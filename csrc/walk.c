@@ -171,6 +171,29 @@ static unsigned long take(ft_slice *a) {
   return *a->s == '\\' ? take_escape(a) : take_utf8(a);
 }
 
+static size_t put_utf8(unsigned long c, char *out) {
+  if (c < 0x80)
+    return out[0] = (char)c, 1;
+  int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+  for (int i = more; i > 0; i--, c >>= 6)
+    out[i] = (char)(0x80 | (c & 0x3F));
+  out[0] = (char)(0xFF00u >> (more + 1) | c);
+  return (size_t)more + 1;
+}
+
+size_t ft_json_unescape(ft_slice a, char *out) {
+  char *p = out;
+  while (a.n > 0) {
+    const char *escape = memchr(a.s, '\\', a.n);
+    size_t run = escape == NULL ? a.n : (size_t)(escape - a.s);
+    memcpy(p, a.s, run);
+    p += run, a.s += run, a.n -= run;
+    if (a.n > 0)
+      p += put_utf8(take_escape(&a), p);
+  }
+  return (size_t)(p - out);
+}
+
 int ft_json_compare(ft_slice a, ft_slice b) {
   while (a.n > 0 && b.n > 0) {
     unsigned long x = take(&a), y = take(&b);

@@ -87,9 +87,16 @@ local job = check(provider:create_job {
 say("   job %s", job.id)
 
 -- Two waits at once, on one thread: one for the events, one for the status.
+local interval = service and 0.2 or nil -- the real ones are asked less often
 local function clock(seconds) return os.date("%H:%M:%S", seconds and math.floor(seconds)) end
 local function follow()
-  for event in provider:follow(job) do say("   %s  %-5s %s", clock(event.created_at), event.level, event.message) end
+  local steps = 0
+  for event in provider:follow(job, {interval = interval, max_interval = interval}) do
+    if event.type == "metrics" then steps = steps + 1 end
+    if event.type ~= "metrics" or steps % 10 == 1 then
+      say("   %s  %-6s %s", clock(event.created_at), event.level, event.message)
+    end
+  end
   return true
 end
 local function wait()
@@ -99,7 +106,9 @@ local function wait()
     status = now.status
   end
   show(job)
-  return provider:wait(job, {timeout = 24 * 3600, on_progress = show})
+  return provider:wait(job, {
+    timeout = 24 * 3600, interval = interval, max_interval = interval, on_progress = show,
+  })
 end
 local results, errors = finetune.run(follow, wait)
 check(results[1], errors[1])

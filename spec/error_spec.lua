@@ -110,7 +110,8 @@ describe("a service's own words", function()
 
   it("are left where they are not words", function()
     for _, body in ipairs {
-      {error = {message = {1, 2}}}, {error = {}}, {error = true}, {errors = {}}, {detail = {{loc = {"a"}}}}, {}, {1}, "x",
+      {error = {message = {1, 2}}}, {error = {}}, {error = true}, {errors = {}}, {detail = {{loc = {"a"}}}}, {}, {1},
+      "x",
     } do
       assert.equal("the service answered 400 (no content type)", err_of(body).message)
     end

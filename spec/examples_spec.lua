@@ -122,7 +122,8 @@ describe("examples", function()
 
   for _, loop in ipairs {"luv", "cqueues", "copas"} do
     it(("with_%s.lua shares the loop"):format(loop), function()
-      if not pcall(require, loop) then return pending("there is no " .. loop .. " here") end
+      -- Asked in another process: busted unloads modules, and luv does not outlive being loaded twice.
+      if shell.run(("lua5.4 -e 'require %q'"):format(loop)) ~= 0 then return pending("there is no " .. loop) end
       local output = run(("with_%s.lua"):format(loop))
       assert.matches("tick", output)
       assert.matches("ft:tiny%-chat%-1", output)

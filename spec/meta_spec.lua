@@ -1,4 +1,5 @@
--- meta.lua names everything that is public: an export, operation, parameter or method without an entry fails here.
+-- meta.lua and its two companions name everything that is public: an export, operation, parameter or method
+-- without an entry fails here.
 
 local core = require "finetune.core"
 local finetune = require "finetune"
@@ -8,7 +9,8 @@ local function read(name)
   return file:read "a"
 end
 
-local meta, values = read "meta.lua", read "meta_values.lua"
+local module, kit, values = read "meta.lua", read "meta_kit.lua", read "meta_values.lua"
+local meta = module .. kit
 
 -- Is there `function owner:name(` or `function owner.name(`, or a field of the class?
 local function has(class, owner, name)
@@ -98,7 +100,8 @@ describe("meta.lua", function()
   end)
 
   it("is Lua, and its lines of code are only declarations", function()
-    assert.is_function(load(meta))
+    assert.is_function(load(module))
+    assert.is_function(load(kit))
     assert.is_function(load(values))
   end)
 

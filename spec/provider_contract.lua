@@ -10,8 +10,8 @@ local M = {}
 -- ---- openai: openai-openapi 2.3.0 (2026-08-21), schemas FineTuningJob, OpenAIFile, Upload, Model ----
 
 local function openai_job(state)
-  return {id = "job-1", object = "fine_tuning.job", created_at = 1790000000, finished_at = 1790000100, model = "model-1",
-    fine_tuned_model = "ft:model-1", organization_id = "org-1", result_files = {"file-1"},
+  return {id = "job-1", object = "fine_tuning.job", created_at = 1790000000, finished_at = 1790000100,
+    model = "model-1", fine_tuned_model = "ft:model-1", organization_id = "org-1", result_files = {"file-1"},
     status = state.status or "succeeded", trained_tokens = 100, training_file = "file-1",
     hyperparameters = {n_epochs = 3}, seed = 1, error = finetune.null}
 end
@@ -26,6 +26,8 @@ local function list(...)
 end
 
 local function deleted(_, id) return {json = {id = id, deleted = true}} end
+
+local function openai_model(id) return {id = id, object = "model", created = 1790000000, owned_by = "me"} end
 
 local function openai_service(state)
   local function job() return {json = openai_job(state)} end
@@ -52,8 +54,8 @@ local function openai_service(state)
     end,
     ["POST /v1/fine_tuning/alpha/graders/validate"] = function() return {json = {grader = {type = "string_check"}}} end,
     ["POST /v1/fine_tuning/alpha/graders/run"] = function() return {json = {reward = 1.0, metadata = {}}} end,
-    ["GET /v1/models"] = function() return list {id = "model-1", object = "model", created = 1, owned_by = "me"} end,
-    ["GET /v1/models/{id}"] = function(_, id) return {json = {id = id, object = "model", created = 1, owned_by = "me"}} end,
+    ["GET /v1/models"] = function() return list(openai_model "model-1") end,
+    ["GET /v1/models/{id}"] = function(_, id) return {json = openai_model(id)} end,
     ["DELETE /v1/models/{id}"] = deleted,
     ["POST /v1/chat/completions"] = function()
       return {json = {id = "c", object = "chat.completion", choices = {{index = 0, finish_reason = "stop",

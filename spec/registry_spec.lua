@@ -144,7 +144,7 @@ describe("the registry", function()
       ["with another provider's name"] = {"bad", PROVIDER:format "other", "other"},
       ["with a bad table"] = {"bad", "return {name = 'bad', creat_job = print}", "create_job"},
       ["whose base does not exist"] = {"bad", "return require('finetune').register {name='bad', base='none'}",
-        "no provider 'none'"},
+        "'base' is 'none'"},
       ["that is its own base"] = {"bad", "return require('finetune').register {name='bad', base='bad'}", "own base"},
     } do
       it(what, function()

@@ -137,7 +137,8 @@ describe("an id", function()
   local IDS = {
     ["a/b"] = "a%2Fb", ["a?b=c"] = "a%3Fb%3Dc", ["a#b"] = "a%23b", ["a b"] = "a%20b", ["a\0b"] = "a%00b",
     ["a\r\nX-Evil: 1\r\n\r\nGET /x HTTP/1.1"] = "a%0D%0AX-Evil%3A%201%0D%0A%0D%0AGET%20%2Fx%20HTTP%2F1.1",
-    ["../../files"] = "..%2F..%2Ffiles", ["%2e%2e"] = "%252e%252e", ["ü\xff"] = "%C3%BC%FF", ["a;b,c@d"] = "a%3Bb%2Cc%40d",
+    ["../../files"] = "..%2F..%2Ffiles", ["%2e%2e"] = "%252e%252e", ["ü\xff"] = "%C3%BC%FF",
+    ["a;b,c@d"] = "a%3Bb%2Cc%40d",
     ["..."] = "...", ["~-_.:"] = "~-_.:", [("x"):rep(3000)] = ("x"):rep(3000),
   }
 
@@ -187,11 +188,11 @@ describe("a setting", function()
       {"proxy", "http://a\r\nb:1", "proxy"}, {"ca_file", "a\nb", "ca_file"}, {"ca_file", "a\0b", "ca_file"},
       {"base_url", s.url .. "\r\nX-Evil: 1", "base_url"}, {"base_url", s.url .. "/a b", "base_url"},
       {"base_url", "ftp://127.0.0.1/", "base_url"}, {"base_url", "http://user:pw@127.0.0.1/", "base_url"},
-      {"base_url", "http://127.0.0.1/?a=b", "base_url"}, {"base_url", "", "base_url"}, {"base_url", "http://", "base_url"},
+      {"base_url", "http://127.0.0.1/?a=b", "base_url"}, {"base_url", "", "base_url"},
+      {"base_url", "http://", "base_url"},
       {"api_key", "sk-a\nb", "api_key"}, {"api_key", "sk-a\0b", "api_key"}, {"api_key", "sk-a ", "api_key"},
       {"organization", "a\r\nb", "organization"}, {"project", "a b", "project"},
-      {"timeout", 0, "timeout"}, {"timeout", -1, "timeout"}, {"connect_timeout", 1e9, "connect_timeout"},
-      {"max_retries", -1, "max_retries"}, {"retry_delay", -1, "retry_delay"},
+      {"connect_timeout", 1e9, "connect_timeout"}, {"max_retries", 1000, "max_retries"},
     } do
       local config = {base_url = s.url, api_key = s.key, [case[1]] = case[2]}
       local err = live.failed(finetune.create_provider("openai", config))
@@ -215,12 +216,14 @@ describe("a time limit", function()
   end)
 
   it("of the connection is its own", function()
-    local provider = live.provider("http://10.255.255.1:81/v1", {connect_timeout = 0.1, max_retries = 1})
+    local url, release = live.deaf_url()
+    local provider = live.provider(url, {connect_timeout = 0.1, max_retries = 1})
     local took, _, err = live.timed(function() return provider:get_job(id) end)
-    assert.is_true(took < 1, took)
+    release()
+    assert.equal("timeout", err.kind)
     assert.equal(2, err.attempts)
     assert.is_false(err.sent)
-    assert.truthy(err.kind == "timeout" or err.kind == "transport") -- a sandbox may have no route at all
+    assert.is_true(took >= 0.19 and took < 1, took)
   end)
 end)
 

@@ -84,7 +84,7 @@ local function failure(self, job)
   local words = said.message or (job.status == "failed" and first_error(self, job.id)) or nil
   return core.error {kind = "job", op = "wait", provider = self.name, code = said.code, param = said.param,
     message = ("job %s %s%s"):format(job.id, job.status == "failed" and "failed" or "was cancelled",
-      words and ": " .. words or "")}
+      words and ": " .. core.redact(self, tostring(words)) or "")}
 end
 
 local function outcome(self, job)

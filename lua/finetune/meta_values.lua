@@ -105,7 +105,7 @@
 ---@class finetune.report  of prepare_data
 ---@field examples integer  how many there were
 ---@field written integer
----@field errors {line: integer, path: string, rule: string, message: string}[]  the first ones (max_errors)
+---@field errors {line: integer, column: integer?, path: string, rule: string, message: string}[]  the first ones (max_errors)
 ---@field warnings {line: integer, path: string, rule: string, message: string}[]
 ---@field error_count integer  all of them
 ---@field warning_count integer
@@ -123,7 +123,7 @@
 ---@field extra? table  fields for the service, passed as they are
 
 ---@class finetune.params.prepare_data: finetune.params
----@field examples? table|function|userdata|string  array, iterator function (tables, or strings of JSON) or JSONL text
+---@field examples? table|function|userdata|string  array, iterator function (each example a table, or a string of JSON), or a path
 ---@field path? string  a JSONL file, in place of examples
 ---@field format? string  chat, prompt, preference; found out where absent
 ---@field format_type? string  another name of format

@@ -57,23 +57,30 @@ end
 
 -- ---- examples from a function: pulled here, in the caller's coroutine, so that it may wait ----
 
+local NO_MEMORY = "not enough memory" -- Lua's own words
+
+-- Does a Lua function serve prepare_data? It is given an array, for it knows no dataset.
 local function own_prepare(self)
   local P = core.provider(self.name)
+  while type(P) == "table" and P.prepare_data == nil and P.base do P = core.provider(P.base) end
   return type(P) == "table" and type(P.prepare_data) == "function"
 end
 
-local function json_of(example, n)
-  if type(example) == "string" then return example end -- a line of JSON already
+-- Adds one example, a table or a line of JSON -> is there any sense in going on?
+local function add(writer, example)
+  if type(example) == "string" then return writer:add(example) end
+  if type(example) ~= "table" then
+    return writer:reject(("an example must be a table, not a %s"):format(type(example)))
+  end
   local ok, text = pcall(core.encode, example)
-  if not ok then error(("prepare_data: example %d cannot be written as JSON: %s"):format(n, text), 0) end
-  return text
+  if ok then return writer:add(text) end
+  if text == NO_MEMORY then error(text, 0) end -- of ours: the example may be good
+  return writer:reject(tostring(text))
 end
 
 local function feed(writer, examples)
-  local n = 0
   for example in examples do
-    n = n + 1
-    writer:add(json_of(example, n))
+    if not add(writer, example) then return end
   end
 end
 
@@ -89,7 +96,9 @@ local function pull(self, params)
   for key, value in pairs(params) do
     if key ~= "examples" then options[key] = value end
   end
-  local writer = core.dataset(options)
+  local made, writer = pcall(core.dataset, options)
+  if not made and writer == NO_MEMORY then error(writer, 0) end
+  if not made then return {} end -- wrong options: the operation itself says so
   local ok, err = pcall(feed, writer, params.examples)
   if ok then return writer end
   writer:abort()

@@ -15,8 +15,10 @@ local header = {}  -- name -> needs, from the file that it was loaded from
 -- Raises at the line of whoever called the public function.
 local function register(P, options, level)
   if type(P) == "table" and type(P.base) == "string" and not core.provider(P.base) then
-    local base, err = M.get_provider(P.base)
-    if not base then error(("register: the base of '%s': %s"):format(tostring(P.name), err.message), level) end
+    local base, err = M.get_provider(P.base) -- one that there is not is named by the core, with all else
+    if not base and err.kind == "provider" then
+      error(("register: the base of '%s': %s"):format(tostring(P.name), err.message), level)
+    end
   end
   local ok, result = pcall(core.register, P, options.replace and true or false)
   if not ok then error(result, level) end

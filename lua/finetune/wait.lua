@@ -36,6 +36,7 @@ end
 -- Suspends the running coroutine until the call is done; resume(co) continues it.
 -- If somebody else resumes it before (it was his iterator), he is told.
 function M.suspend(call, resume)
+  if call:done() then return end
   local co, waiting = coroutine.running(), true
   call:on_done(function()
     if waiting then resume(co) end

@@ -11,6 +11,7 @@ static void run_once(Run *r) {
   Memory m = {0};
   snprintf(hang_words, sizeof hang_words, "'%s', allocation %ld x %ld", r->name, r->fail_at,
            r->fails);
+  r->words_matter = 1;
   alarm(HANG);
   lua_State *L = state_new(&m);
   int n = prepare(L, r);

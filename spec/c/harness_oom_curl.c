@@ -2,7 +2,8 @@
 ** harness_oom_curl.c: every allocation of libcurl's fails in turn (oom.h), given to
 ** it with curl_global_init_mem, over a real exchange with a server in a child
 ** process. After lua_close libcurl holds what it held before. Covers libcurl
-** alone: not OpenSSL, nghttp2 or the C library's own.
+** alone: not OpenSSL, nghttp2 or the C library's own. What libcurl calls lack of
+** memory is its business (a malformed URL, say); that there is an error is ours.
 */
 #include "oom.h"
 #include "server.h"

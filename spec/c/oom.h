@@ -21,8 +21,9 @@ typedef struct Run { /* one run of one section */
   const char *script, *name;
   int section; /* 0: loading the library is what runs */
   long fail_at, fails;
-  long count; /* allocations that it made */
-  int fired;  /* the failing one was reached */
+  long count;       /* allocations that it made */
+  int fired;        /* the failing one was reached */
+  int words_matter; /* the error must be the lack of memory, not just any */
   char words[1024]; /* what went wrong; "" nothing */
 } Run;
 
@@ -88,7 +89,8 @@ static void check_error(lua_State *L, Run *r) { /* [-1, 0] */
     fail(r, "the error has no words", luaL_typename(L, -1));
   else if (!r->fired)
     fail(r, "it failed although no allocation did", lua_tostring(L, -1));
-  else if (strstr(lua_tostring(L, -1), "memory") == NULL)
+  else if (r->words_matter && strstr(lua_tostring(L, -1), "memory") == NULL &&
+           strstr(lua_tostring(L, -1), "stack overflow (") == NULL) /* luaL_checkstack's words */
     fail(r, "another error than lack of memory", lua_tostring(L, -1));
   lua_pop(L, 1);
 }
@@ -261,8 +263,10 @@ static void write_dataset(void) {
   snprintf(path, sizeof path, "%s/train.jsonl", folder);
   FILE *f = fopen(path, "w");
   for (int i = 0; f != NULL && i < 3; i++)
-    fprintf(f, "{\"messages\":[{\"role\":\"user\",\"content\":\"question %d\"},"
-               "{\"role\":\"assistant\",\"content\":\"answer\"}]}\n", i);
+    fprintf(f,
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"question %d\"},"
+            "{\"role\":\"assistant\",\"content\":\"answer\"}]}\n",
+            i);
   if (f != NULL)
     fclose(f);
 }

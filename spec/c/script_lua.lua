@@ -39,6 +39,13 @@ function P.list_models(ctx)
   return {data = pages[1].json.data, has_more = false}
 end
 
+local closed
+function P.list_files(ctx)
+  local guard <close> = setmetatable({}, {__close = function() closed = true end})
+  assert(guard)
+  return ctx:get "/files"
+end
+
 function P.delete_model(ctx) return ctx.fail("invalid", "not %s", "today") end
 function P.get_model() error "it raises" end
 function P.get_file() coroutine.yield(true) end
@@ -72,12 +79,7 @@ section("a provider in Lua that fails", function()
 end)
 
 section("a call that is cancelled while it waits", function()
-  local closed
-  P.list_files = function(ctx)
-    local guard <close> = setmetatable({}, {__close = function() closed = true end})
-    assert(guard)
-    return ctx:get "/files"
-  end
+  closed = false
   local p <close> = harness(function() return "pending" end)
   local call = p:async "list_files"
   local other <close> = p:async("cancel_job", "j")

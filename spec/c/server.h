@@ -40,7 +40,7 @@ static const char zipped[] =
 #define JOB_JSON "{\"id\":\"ftjob-1\",\"status\":\"succeeded\",\"model\":\"m\"}"
 
 static const Answer answers[] = {
-    {"/slow", "200 OK", "", JOB_JSON, 0, 3},
+    {"/slow", "200 OK", "", JOB_JSON, 0, 1},
     {"/moved", "307 Temporary Redirect", "location: /v1/fine_tuning/jobs/there\r\n", "", 0, 0},
     {"/zipped", "200 OK", "content-encoding: gzip\r\n", zipped, sizeof zipped - 1, 0},
     {"/cut", NULL, NULL, NULL, 0, 0}, /* the connection is closed in place of an answer */

@@ -5,6 +5,7 @@ service, files that go when they are not needed any more, and child processes.
 local core = require "finetune.core"
 local finetune = require "finetune"
 local shell = require "spec.support.shell"
+local socket = require "socket"
 
 local M = {}
 
@@ -39,6 +40,22 @@ function M.timed(f)
   local began = core.now()
   local result = table.pack(f())
   return core.now() - began, table.unpack(result, 1, result.n)
+end
+
+-- A URL whose host never answers a connection (its queue is full), and what ends that.
+function M.deaf_url()
+  local server = assert(socket.bind("127.0.0.1", 0, 0))
+  local _, port = server:getsockname()
+  local fillers = {}
+  for i = 1, 4 do
+    fillers[i] = socket.tcp()
+    fillers[i]:settimeout(0)
+    fillers[i]:connect("127.0.0.1", port)
+  end
+  return ("http://127.0.0.1:%d/v1"):format(port), function()
+    for _, filler in ipairs(fillers) do filler:close() end
+    server:close()
+  end
 end
 
 -- ---- files ----

@@ -44,7 +44,7 @@ function M.start(on_error_hook)
   end
   restore = wait.install("luv", suspend, function() uv.ref(handle) end)
   on_error, active = on_error_hook, true
-  handle = handle or uv.new_poll(core.pollfd())
+  handle = handle or assert(uv.new_poll(core.pollfd()))
   handle:start("r", step)
   if core.pending() == 0 then uv.unref(handle) end
 end

@@ -1,0 +1,188 @@
+---@meta
+-- luacheck: no max line length, ignore 211 212 241
+--- The kit for authors of providers, for people and for lua-language-server; see meta.lua. Never run.
+
+-- ---- ctx: what a provider's function gets; everything waits without blocking anybody ----
+
+---@class finetune.request
+---@field method? string  GET, or POST where there is a body
+---@field path? string  behind base_url, with credentials; or
+---@field url? string  absolute, without credentials unless auth = true
+---@field query? table
+---@field headers? table<string, string>
+---@field json? any  the body, encoded; or
+---@field body? string  as it is; or
+---@field multipart? table[]  {name, value | path, filename, type, offset, length}; or
+---@field file? {path: string, offset: integer?, length: integer?, size: integer?, mtime: integer?}
+---@field retry? "safe"|"idempotent"|"never"  idempotent: a POST that may be repeated; never: sent at most once
+---@field accept? integer[]  statuses that count as success beside 200 to 299
+---@field decode? "json"|"text"|"none"
+---@field output? string  path: the body goes to this file
+---@field timeout? number  seconds
+---@field max_bytes? integer
+---@field auth? boolean
+---@field tag? any  comes back in the response
+
+---@class finetune.response
+---@field status integer
+---@field headers table<string, string>  lower-case names
+---@field json? any
+---@field body? string
+---@field url string
+---@field tag? any
+---@field bytes? integer  written to `output`
+
+---@class finetune.ctx
+---@field config table  the instance's settings, complete; read only
+---@field provider finetune.provider  the instance: its methods work here too
+---@field op string
+---@field name string  of the provider
+local ctx = {}
+
+---The primitive: all others are made of it.
+---@param request finetune.request
+---@return finetune.response? response, finetune.error? err
+function ctx:request(request) end
+
+---@param requests finetune.request[]
+---@param concurrency? integer  (4)
+---@return finetune.response[]? responses, finetune.error? err  the first hard error; the others are aborted
+function ctx:all(requests, concurrency) end
+
+---@param seconds number
+function ctx:sleep(seconds) end
+
+---The verbs take a path (or a URL), a body (a table: JSON; a string: as it is) and further fields of the request.
+---They give the decoded answer, its text, or true where there is none; and the response.
+---@param where string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:get(where, options) end
+
+---@param where string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:delete(where, options) end
+
+---@param where string
+---@param body? table|string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:post(where, body, options) end
+
+---@param where string
+---@param body? table|string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:put(where, body, options) end
+
+---@param where string
+---@param body? table|string
+---@param options? finetune.request
+---@return any value, finetune.response|finetune.error
+function ctx:patch(where, body, options) end
+
+---An answer in text/event-stream, read to its end; `json` where the data is JSON.
+---@param where string
+---@param options? finetune.request
+---@return {event: string, data: string, id: string?, json: any}[]? events, finetune.error? err
+function ctx:events(where, options) end
+
+---One page of a list, in one of four ways: cursor = "after" (a query parameter; the id of the last item),
+---token = "page_token" with next = "next_page_token", page = "page_no" (numbers from `first` = 1; pages = field with
+---their number), link = true (a Link header; only to the same host). `items`: the list's field ("data"; dots reach into
+---tables) or a function(answer); map(item): our form, nil leaves it out; after, limit: from the caller;
+---limit_name ("limit"); more: the field of cursor lists ("has_more"); id: the field with the cursor ("id");
+---optional = true: an answer without the list is an empty one; path, query, headers, …: of the request.
+---@param spec table
+---@return finetune.page? page, finetune.error? err
+function ctx:paginate(spec) end
+
+---Calls f() until it gives a value or an error; nil alone: again, after a pause.
+---@param f fun(): any, any
+---@param options? {interval: number, max_interval: number, timeout: number, what: string}  seconds: 1, 10, 1800
+---@return any value, finetune.error? err
+function ctx:poll(f, options) end
+
+---Sends a file, streamed. {path, to = "/files", field = "file", fields = {purpose = …}, filename, type}: a multipart form
+--- -> the decoded answer, the response. {path, url}: a raw PUT without credentials -> the response.
+---{path, parts = {{url = …, headers, offset, length, tag}, …}, part_size, concurrency = 4} -> the responses, in order.
+---@param t table
+---@return any value, finetune.response|finetune.error
+function ctx:upload(t) end
+
+---Percent-encodes all but letters, digits and -._~ (a function, no method)
+---@param text string
+---@return string
+function ctx.escape(text) end
+
+---`return ctx.fail("invalid", "suffix %s is too long", suffix)` (a function, no method)
+---@param kind finetune.kind
+---@param format string
+---@return nil, finetune.error
+function ctx.fail(kind, format, ...) end
+
+-- ---- finetune.http.sse ----
+
+---@class finetune.sse
+local sse = {}
+
+---@return {feed: fun(self, chunk: string): table[], finish: fun(self): table[]}  a parser: feed it chunks
+function sse.new() end
+
+---@param text string
+---@return {event: string, data: string, id: string?, retry: number?}[] events  retry: seconds
+function sse.parse(text) end
+
+-- ---- finetune.testing ----
+
+---@class finetune.testing
+local testing = {}
+
+---A script: array of {"METHOD /path", expect = {query, headers, json, body, …}, status, headers, json | body, delay | fail =
+---"timeout"|"connect"|"reset"|"pending" | reply = function(request), times = n}.
+---@param script table[]
+---@return function transport, {requests: table[], failures: string[], done: fun()} log
+function testing.transport(script) end
+
+---A small service: {["GET /jobs/{id}"] = function(request, id) return {status, headers, json | body} end, …}.
+---@param routes table<string, function>
+---@return function transport, {requests: table[]} log
+function testing.routes(routes) end
+
+---The suite that every provider passes; options are in contract.lua.
+---@param P table|string  a provider's table, or its name
+---@param options? table
+---@return {name: string, message: string}[]? failures  nothing when options.describe and options.it are given
+function testing.contract(P, options) end
+
+---@param url string
+---@return string path, string query
+function testing.split(url) end
+
+---@param url string
+---@return table<string, string>
+function testing.query(url) end
+
+---@param wanted any
+---@param value any
+---@param where string  for the words
+---@return boolean ok, string? why
+function testing.covers(wanted, value, where) end
+
+---@param a any
+---@param b any
+---@return boolean  the same as JSON
+function testing.same(a, b) end
+
+-- ---- finetune.loop.luv, .cqueues, .copas ----
+
+---@class finetune.loop
+local loop = {}
+
+---From here on, coroutines of that loop wait by suspending; its main coroutine cannot, and is told so.
+---luv: start(on_error); cqueues: start(controller, on_error?); copas: start(on_error?)
+function loop.start(...) end
+
+---Takes it out again; calls that run go on when something else steps the engine.
+function loop.stop() end
