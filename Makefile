@@ -169,7 +169,7 @@ $(BUILD)/fuzz_%: spec/fuzz/fuzz_%.c $(OBJECTS) $(BUILD)/flags
 	  $(LUA_LIBDIR)/lib$(LUA_PC).a $(CURL_LIBS) -lm -ldl -lpthread
 
 bench: all ## ratios against curl and the Node client (spec/bench)
-	@$(LUA) spec/bench/run.lua
+	@CC="$(CC)" $(LUA) spec/bench/run.lua $(SECTIONS)
 
 coverage: ## lines of csrc that the tests run, file by file
 	@CC="$(CC)" .ci/setup test

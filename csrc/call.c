@@ -377,7 +377,8 @@ static void fail_unsupported(lua_State *L, ft_call *c) { /* [0, +1] */
 }
 
 enum {
-  RUN_AT_ONCE = 12, /* operations within operations on the C stack, of which Lua allows 200 levels */
+  RUN_AT_ONCE =
+      12, /* operations within operations on the C stack, of which Lua allows 200 levels */
   MOST_NESTED = 200 /* beyond that it is no depth but a mistake */
 };
 

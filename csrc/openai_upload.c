@@ -364,9 +364,22 @@ static int upload_sent(lua_State *L, ft_call *c) {
   return upload_finish(L, c, lua_gettop(L));
 }
 
+/* The answer to a completion can be lost after it was carried out; repeated (by
+   libcurl alone, even), it is refused. The caller must know that the file may be there. */
+static void maybe_completed(lua_State *L) { /* error on top */
+  lua_Number status = ft_oa_number(L, lua_gettop(L), "status", 0);
+  if (status != 0 && status != 400 && status != 409 && status < 500)
+    return;
+  lua_getfield(L, -1, "message");
+  lua_pushliteral(L, " (an earlier attempt may have completed the upload: list_files tells)");
+  lua_concat(L, 2);
+  lua_setfield(L, -2, "message");
+}
+
 static int upload_completed(lua_State *L, ft_call *c) {
   if (!lua_isnil(L, FT_ERROR)) {
     ft_oa_failed(L);
+    maybe_completed(L);
     return upload_abort(L, c);
   }
   lua_pushnil(L);

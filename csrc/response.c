@@ -58,8 +58,18 @@ double ft_response_retry_after(const ft_transfer *t) {
   return when < 0 ? -1 : difftime(when, time(NULL)) > 0 ? difftime(when, time(NULL)) : 0;
 }
 
+/* 429 says "slow down" or "nothing is left": waiting mends only the first, and
+   only the body tells which it is */
+static int out_of_quota(const ft_transfer *t) {
+  static const char code[] = "\"insufficient_quota\"";
+  return t->status == 429 && t->body.len > 0 &&
+         memmem(t->body.data, t->body.len, code, sizeof code - 1) != NULL;
+}
+
 int ft_response_should_retry(const ft_transfer *t) {
   char text[8];
+  if (out_of_quota(t))
+    return 0;
   if (!header_text(t, "x-should-retry", text, sizeof text))
     return -1;
   return strcmp(text, "true") == 0 ? 1 : strcmp(text, "false") == 0 ? 0 : -1;
@@ -381,7 +391,7 @@ static void set_header(lua_State *L, const ft_transfer *t, const char *name, con
 static void error_facts(lua_State *L, const ft_transfer *t) {
   lua_pushinteger(L, t->attempt);
   lua_setfield(L, -2, "attempts");
-  lua_pushboolean(L, t->fault == NULL && ft_retryable(t->net, t->status));
+  lua_pushboolean(L, t->fault == NULL && ft_retryable(t->net, t->status) && !out_of_quota(t));
   lua_setfield(L, -2, "retryable");
   set_header(L, t, "x-request-id", "request_id");
   if (t->retry_after >= 0) {

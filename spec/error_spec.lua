@@ -57,6 +57,8 @@ describe("the kind of an error", function()
     local err = live.failed(status {status = 429, code = "insufficient_quota"})
     assert.equal("quota", err.kind)
     assert.equal(429, err.status)
+    assert.is_false(err.retryable) -- waiting fills no purse
+    assert.equal(1, err.attempts)
   end)
 
   it("is the configuration's for its codes", function()

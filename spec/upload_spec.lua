@@ -215,6 +215,13 @@ describe("an upload in parts", function()
     assert.equal("cancelled", list[1].status)
   end
 
+  it("says that the file may be there when the answer to the completion was lost", function()
+    s:fault {kind = "reset", path = "/complete$", apply = true}
+    local err = live.failed(live.provider(s):upload_file(live.file(CONTENT), with {part_size = PART}))
+    assert.equal("invalid", err.kind) -- the repetition is refused
+    assert.matches("may have completed the upload: list_files tells", err.message)
+  end)
+
   it("is cancelled on the service when a part fails for good", function()
     s:fault {kind = "status", status = 400, message = "bad part", path = "/parts$", skip = 2, times = "always"}
     local err = live.failed(live.provider(s):upload_file(live.file(CONTENT), with {part_size = PART}))

@@ -20,6 +20,7 @@
 ---@field retryable? boolean  the same call may succeed later
 ---@field retry_after? number  seconds, where the service said so
 ---@field attempts? integer  how often it was sent
+---@field sent? boolean  false: the request never reached the service, or was certainly not carried out
 ---@field cause? any
 ---@field report? finetune.report  of prepare_data
 ---@field candidates? finetune.job[]  of create_job with kind "conflict": one of these may be it
@@ -125,7 +126,7 @@
 ---@class finetune.params.prepare_data: finetune.params
 ---@field examples? table|function|userdata|string  array, iterator function (each example a table, or a string of JSON), or a path
 ---@field path? string  a JSONL file, in place of examples
----@field format? string  chat, prompt, preference; found out where absent
+---@field format? string  chat, completion, preference; found out where absent
 ---@field format_type? string  another name of format
 ---@field output? string  the JSONL file to write; it appears whole, or not at all
 ---@field skip_invalid? boolean  leave invalid examples out, and write the others

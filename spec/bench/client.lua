@@ -42,9 +42,9 @@ end
 
 -- Each job is polled once, then waits for its next poll, which does not come.
 function M.asleep(base, jobs, seconds)
-  local p = provider(base)
+  local p = base ~= "none" and provider(base)
   local function follow(id)
-    if base ~= "none" then assert(p:get_job(id)) end
+    if p then assert(p:get_job(id)) end
     finetune.sleep(tonumber(seconds))
     return true
   end

@@ -17,7 +17,7 @@ local JOB = [[{"object":"fine_tuning.job","id":"ftjob-abc123","model":"gpt-4.1-m
   .. [["trained_tokens":null,"error":{},"user_provided_suffix":"support","seed":683058546,]]
   .. [["estimated_finish":1790003600,"integrations":[],"metadata":{"team":"a"},"method":{"type":"supervised",]]
   .. [["supervised":{"hyperparameters":{"n_epochs":3,"batch_size":"auto","learning_rate_multiplier":1.8}}},]]
-  .. [["usage_metrics":null,"shared_with_openai":false,"note":"%s"}]]
+  .. [["note":"%s"}]]
 
 local NGINX = [[
 %s
@@ -87,7 +87,8 @@ local function programs()
   local cc = (os.getenv "CC" or "cc") .. " -std=c99 -D_GNU_SOURCE -O2 "
   local from = "spec/bench/"
   must(("%s %smeasure.c -o %s/measure"):format(cc, from, DIR))
-  must(("%s $(pkg-config --cflags libcurl) %sminimal.c -o %s/minimal $(pkg-config --libs libcurl)"):format(cc, from, DIR))
+  must(("%s $(pkg-config --cflags libcurl) %sminimal.c -o %s/minimal $(pkg-config --libs libcurl)"):format(
+    cc, from, DIR))
   must(("%s %ssink.c -o %s/sink"):format(cc, from, DIR))
   must(("%s -fPIC -shared -iquote csrc $(pkg-config --cflags lua5.4) %snoop.c -o %s/noop.so"):format(cc, from, DIR))
 end
@@ -99,7 +100,8 @@ local function certificates()
   write(DIR .. "/ext", "subjectAltName=IP:127.0.0.1\n")
   must(("cd %s && { openssl req -x509 %s -out ca.pem && openssl req %s -out server.csr && "
     .. "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext "
-    .. "-out server.pem; } 2>openssl.log"):format(DIR, key:format(".", "ca", "bench-ca"), key:format(".", "server", "bench")))
+    .. "-out server.pem; } 2>openssl.log"):format(
+      DIR, key:format(".", "ca", "bench-ca"), key:format(".", "server", "bench")))
   for _, path in ipairs(SYSTEM_CA) do
     if sh(("cat %s %s/ca.pem >%s/bundle.pem 2>/dev/null"):format(path, DIR, DIR)) then return DIR .. "/bundle.pem" end
   end
@@ -148,7 +150,7 @@ local function nginx(sink_port)
   local user = io.popen("id -u"):read "n" == 0 and "user root;" or ""
   write(DIR .. "/nginx.conf", (NGINX:format(user):gsub("location_placeholder", function() return servers end)))
   must(("mkdir -p %s/www %s/tmp"):format(DIR, DIR))
-  write(DIR .. "/www/job.json", JOB:format(("x"):rep(680 - #JOB + 2)))
+  write(DIR .. "/www/job.json", JOB:format(("x"):rep(680 - (#JOB - #"%s"))))
   -- nginx does not watch its standard input: a shell does, and ends it
   serve(("cd %s && { nginx -p . -c nginx.conf -e error.log & cat >/dev/null; kill $!; }"):format(DIR))
   local probe = ("curl -s -o /dev/null http://127.0.0.1:%d/"):format(http)
