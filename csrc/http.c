@@ -206,6 +206,7 @@ static void setup_callbacks(ft_transfer *t) {
 
 static void setup_body(ft_transfer *t) {
   CURL *h = t->easy.easy;
+  int in_batch = t->call != NULL && t->call->batch > 0; /* several at once: each takes less */
   if (t->mime != NULL)
     set_ptr(h, CURLOPT_MIMEPOST, t->mime);
   else if (t->nsrc > 0) {
@@ -220,7 +221,7 @@ static void setup_body(ft_transfer *t) {
     set_str(h, CURLOPT_POSTFIELDS, t->post); /* this one is not copied */
   }
   if (t->nsrc > 0)
-    set_long(h, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+    set_long(h, CURLOPT_UPLOAD_BUFFERSIZE, in_batch ? UPLOAD_BUFFER / 2 : UPLOAD_BUFFER);
 }
 
 /* Rather one HTTP/2 connection than a hundred: a transfer waits until it is known what
