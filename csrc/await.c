@@ -4,6 +4,23 @@
 */
 #include "ft.h"
 
+ft_call *ft_call_check(lua_State *L, int idx) {
+  return luaL_checkudata(L, idx, FT_CALL_META);
+}
+
+int ft_call_result(lua_State *L, int idx) {
+  ft_call *c = ft_call_check(L, idx);
+  idx = lua_absindex(L, idx);
+  if (c->state != FT_CS_DONE) {
+    lua_pushnil(L);
+    lua_pushnil(L);
+    return 0;
+  }
+  lua_getiuservalue(L, idx, FT_CU_VALUE);
+  lua_getiuservalue(L, idx, FT_CU_ERROR);
+  return 1;
+}
+
 static void push_instance(lua_State *L, int call) {
   lua_getiuservalue(L, call, FT_CU_INSTANCE);
 }

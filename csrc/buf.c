@@ -11,8 +11,11 @@ void ft_buf_init(ft_buf *b, lua_Alloc alloc, void *ud, size_t max) {
   b->max = max;
 }
 
-/* capacity for `need` bytes: doubled, so that appending is linear over all */
+/* Capacity for `need` bytes: doubled, so that appending is linear over all; but what
+   comes in one piece, as most answers do, gets what it needs. */
 static size_t buf_capacity(const ft_buf *b, size_t need) {
+  if (b->cap == 0 && need > BUF_FIRST / 2)
+    return need;
   size_t cap = b->cap > BUF_FIRST / 2 ? b->cap : BUF_FIRST / 2;
   while (cap < need)
     cap = cap > b->max / 2 ? b->max : cap * 2;

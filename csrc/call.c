@@ -8,23 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const op_names[] = {
-#define OP_NAME(name, required, params) #name,
-    FT_OPERATIONS(OP_NAME)
-#undef OP_NAME
-};
-
-const char *ft_op_name(int op) {
-  return op < 0 ? "sleep" : op_names[op];
-}
-
-int ft_op_find(const char *name) {
-  for (int i = 0; i < FT_NOPS; i++)
-    if (strcmp(op_names[i], name) == 0)
-      return i;
-  return -1;
-}
-
 /* ---- anchors ---- */
 
 /* [raise] the call at idx stays alive while it waits */
@@ -363,7 +346,7 @@ static void fail_unsupported(lua_State *L, ft_call *c) { /* [0, +1] */
     if (reg->slots[i].op != NULL) {
       if (luaL_bufflen(&b) > 0)
         luaL_addstring(&b, ", ");
-      luaL_addstring(&b, op_names[i]);
+      luaL_addstring(&b, ft_op_name(i));
     }
   luaL_pushresult(&b);
   const char *reason = c->slot->reason;

@@ -4,25 +4,6 @@
 */
 #include "ft.h"
 
-ft_call *ft_call_check(lua_State *L, int idx) {
-  return luaL_checkudata(L, idx, FT_CALL_META);
-}
-
-/* ---- results ---- */
-
-int ft_call_result(lua_State *L, int idx) {
-  ft_call *c = ft_call_check(L, idx);
-  idx = lua_absindex(L, idx);
-  if (c->state != FT_CS_DONE) {
-    lua_pushnil(L);
-    lua_pushnil(L);
-    return 0;
-  }
-  lua_getiuservalue(L, idx, FT_CU_VALUE);
-  lua_getiuservalue(L, idx, FT_CU_ERROR);
-  return 1;
-}
-
 /* Tells one callback of the first call that owes any. The state is right before
    the callback runs: it may raise. */
 int ft_call_deliver(lua_State *L) {

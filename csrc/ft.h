@@ -301,7 +301,8 @@ struct ft_transfer {
   curl_mime *mime;
   ft_buf url, head, body;
   ft_timer timer; /* backoff, or the deadline of a detached one */
-  ft_source src[FT_SOURCES_MAX];
+  ft_source *src; /* FT_SOURCES_MAX of them, anchored; NULL: none. Few transfers have any, and
+                     malloc is slow beyond 1 KiB */
   int nsrc;
   ft_outfile out;
   const char *output; /* anchored path, or NULL */

@@ -8,6 +8,25 @@
 #include <ctype.h>
 #include <string.h>
 
+/* ---- the operations ---- */
+
+static const char *const op_names[] = {
+#define OP_NAME(name, required, params) #name,
+    FT_OPERATIONS(OP_NAME)
+#undef OP_NAME
+};
+
+const char *ft_op_name(int op) {
+  return op < 0 ? "sleep" : op_names[op];
+}
+
+int ft_op_find(const char *name) {
+  for (int i = 0; i < FT_NOPS; i++)
+    if (strcmp(op_names[i], name) == 0)
+      return i;
+  return -1;
+}
+
 static const char required_ops[] = {
 #define OP_REQUIRED(name, required, params) required,
     FT_OPERATIONS(OP_REQUIRED)
@@ -17,6 +36,8 @@ static const char required_ops[] = {
 int ft_op_required(int op) {
   return required_ops[op];
 }
+
+/* ---- names ---- */
 
 int ft_name_valid(const char *name, size_t len) {
   if (len == 0 || len >= sizeof((ft_registration *)0)->name)

@@ -28,6 +28,11 @@ static void no_memory(Request *r, int ok) {
 
 /* keeps the value on top alive as long as the transfer [-1, 0] */
 static void anchor(Request *r) {
+  if (r->anchors == 0) { /* most requests have nothing to keep */
+    lua_newtable(r->L);
+    lua_copy(r->L, -1, R_ANCHOR);
+    lua_setiuservalue(r->L, R_TRANSFER, FT_TU_ANCHOR);
+  }
   lua_rawseti(r->L, R_ANCHOR, ++r->anchors);
 }
 
@@ -252,6 +257,11 @@ static ft_source *add_source(Request *r, int table) {
   ft_transfer *t = r->t;
   if (t->nsrc == FT_SOURCES_MAX)
     wrong(r, "too many files");
+  if (t->src == NULL) {
+    t->src = lua_newuserdatauv(r->L, FT_SOURCES_MAX * sizeof *t->src, 0);
+    memset(t->src, 0, FT_SOURCES_MAX * sizeof *t->src);
+    anchor(r);
+  }
   ft_source *s = &t->src[t->nsrc++];
   s->fd = -1;
   s->owner = t;
@@ -463,9 +473,7 @@ static int prepare_function(lua_State *L) {
   const double timeout = lua_tonumber(L, R_ANCHOR);
   lua_settop(L, R_INSTANCE);
   lua_getiuservalue(L, R_INSTANCE, FT_IU_CONFIG);
-  lua_newtable(L);
-  lua_pushvalue(L, R_ANCHOR);
-  lua_setiuservalue(L, R_TRANSFER, FT_TU_ANCHOR);
+  lua_pushnil(L); /* R_ANCHOR */
   prepare(&r, timeout);
   return 0;
 }

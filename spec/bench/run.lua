@@ -135,9 +135,8 @@ end
 
 local function file_of(mib)
   local path = ("%s/upload-%d.jsonl"):format(b.dir, mib)
-  if not setup.sh(("test -s %s || yes '{\"messages\":[]}' 2>/dev/null | head -c %d >%s"):format(path, mib * MIB, path)) then
-    error("cannot write " .. path, 0)
-  end
+  local fill = [[test -s %s || yes '{"messages":[]}' 2>/dev/null | head -c %d >%s]]
+  if not setup.sh(fill:format(path, mib * MIB, path)) then error("cannot write " .. path, 0) end
   return path
 end
 
