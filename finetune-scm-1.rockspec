@@ -12,7 +12,7 @@ dialect, and for any service that has a provider, in C or Lua. Never blocks the 
   labels = {"machine-learning", "http", "async"},
 }
 supported_platforms = {"linux", "macosx"}
-dependencies = {"lua >= 5.4, < 5.5", "lua-cjson >= 2.1.0"}
+dependencies = {"lua >= 5.4, < 5.5"}
 external_dependencies = {CURL = {library = "curl"}} -- no header: Debian's is in a folder LuaRocks does not search
 build = {
   type = "make",

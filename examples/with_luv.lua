@@ -32,5 +32,4 @@ end)()
 
 uv.run()
 loop.stop()
-uv.run() -- luv wants to see its handles closed before the state is
 os.exit(not failed, true)
