@@ -53,6 +53,8 @@ function M.parse(text)
     if field.required then spec.required[#spec.required + 1] = name end
   end
   if not nomain then spec.main = spec.fields[spec.names[1]] end
+  local least = #spec.required - (spec.main and spec.main.required and 1 or 0)
+  spec.alone = least == 0 and spec.main and spec.main.id and spec.main.name
   return spec
 end
 
@@ -158,8 +160,12 @@ local function combine(what, spec, first, rest)
   return given
 end
 
--- The arguments of a method -> its checked parameters
+-- The arguments of a method -> its checked parameters. One id and nothing else is
+-- what most calls are, polls above all: there is nothing to combine or look up.
 function M.arguments(what, spec, first, rest, more)
+  if rest == nil and spec.alone and type(first) == "string" and first ~= "" and not more then
+    return {[spec.alone] = first}
+  end
   local given, why = combine(what, spec, first, rest)
   if not given then return nil, why end
   return M.params(what, spec, given, more)
