@@ -32,7 +32,8 @@ local LAYERS = {
   },
   {
     name = "the transport and the module itself",
-    files = {"request", "http", "response", "redirect", "scripted", "engine", "admit", "timer", "core"},
+    files = {"request", "source", "http", "transfer", "response", "redirect", "scripted", "engine", "step", "admit",
+      "timer", "core"},
     headers = {"ft.h", "buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "dataset.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["curl/curl.h"] = true},
     lua = true,

@@ -98,7 +98,7 @@ static void unqueue(ft_host *h, ft_transfer *t) {
   t->waits = 0;
 }
 
-/* t gives up its place, or its hope for one. Who is next begins in ft_admit_run:
+/* t gives up its place, or its hope for one. Who is next, ft_admit_next tells:
    this may run in a finalizer. */
 void ft_admit_leave(ft_transfer *t) {
   ft_host *h = t->host;
@@ -120,18 +120,17 @@ void ft_admit_learn(ft_transfer *t, long version) {
   }
 }
 
-/* begins those for whom there is a place now */
-void ft_admit_run(lua_State *L, ft_engine *E) {
-  while (E->admits) {
-    E->admits = 0; /* one that fails at once leaves, and sets it again */
-    for (ft_host *h = E->hosts; h != NULL; h = h->next)
-      while (h->first != NULL && h->active < h->limit) {
-        ft_transfer *t = h->first;
-        unqueue(h, t);
-        h->active++;
-        ft_transfer_go(L, t);
-      }
-  }
+/* one that waited and for whom there is a place now, or NULL */
+ft_transfer *ft_admit_next(ft_engine *E) {
+  for (ft_host *h = E->admits ? E->hosts : NULL; h != NULL; h = h->next)
+    if (h->first != NULL && h->active < h->limit) {
+      ft_transfer *t = h->first;
+      unqueue(h, t);
+      h->active++;
+      return t;
+    }
+  E->admits = 0; /* somebody who leaves sets it again */
+  return NULL;
 }
 
 void ft_admit_close(ft_engine *E) {

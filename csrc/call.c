@@ -229,11 +229,6 @@ void ft_call_advance(lua_State *L, ft_call *c) {
   lua_pop(L, 1);
 }
 
-void ft_call_transfer_done(ft_call *c) {
-  if (c->state == FT_CS_WAITING || c->state == FT_CS_RUNNING)
-    ft_engine_ready(c->E, c);
-}
-
 /* ---- cancel ---- */
 
 static int call_hook(lua_State *L) { /* call -- */

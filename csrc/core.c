@@ -337,7 +337,7 @@ int luaopen_finetune_core(lua_State *L) {
     return 1;
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
     return luaL_error(L, "finetune: libcurl cannot be initialized");
-  ft_engine_new(L, &the_api);
+  ft_engine_new(L, &the_api, ft_step_close);
   lua_setfield(L, LUA_REGISTRYINDEX, FT_API_KEY);
   open_parts(L);
   push_module(L);

@@ -74,7 +74,8 @@ enum ft_engine_uv { /* user values of the engine: what Lua values the core keeps
 };
 
 struct ft_engine {
-  const ft_api *api; /* first: ft_getapi() reads it */
+  const ft_api *api;                         /* first: ft_getapi() reads it */
+  void (*close)(lua_State *L, ft_engine *E); /* step.c's: the engine knows nothing above it */
   CURLM *multi;
   ft_poll poll;
   pid_t pid; /* who made it: a forked child must not touch it */
@@ -104,15 +105,19 @@ struct ft_engine {
   lua_Integer qhead, qtail; /* of FT_EU_QUEUE */
 };
 
-ft_engine *ft_engine_of(lua_State *L);               /* NULL before luaopen */
-ft_engine *ft_engine_check(lua_State *L);            /* [raise] also in a forked child */
-void ft_engine_push(lua_State *L, int uv);           /* [0, +1] a user value of the engine */
-void ft_engine_set(lua_State *L, int uv);            /* [-1, 0] */
-void ft_engine_new(lua_State *L, const ft_api *api); /* [raise] [0, +1] */
-void ft_engine_ready(ft_engine *E, ft_call *c);      /* c runs in the next step */
+ft_engine *ft_engine_of(lua_State *L);     /* NULL before luaopen */
+ft_engine *ft_engine_check(lua_State *L);  /* [raise] also in a forked child */
+void ft_engine_push(lua_State *L, int uv); /* [0, +1] a user value of the engine */
+void ft_engine_set(lua_State *L, int uv);  /* [-1, 0] */
+/* [raise] [0, +1]; close(L, E) gives back what is libcurl's */
+void ft_engine_new(lua_State *L, const ft_api *api, void (*close)(lua_State *, ft_engine *));
+double ft_engine_deadline(const ft_engine *E); /* when something is due by itself, < 0 never */
+int ft_engine_has_work(const ft_engine *E);
+void ft_engine_ready(ft_engine *E, ft_call *c); /* c runs in the next step */
 void ft_engine_unready(ft_engine *E, ft_call *c);
 void ft_engine_queue(lua_State *L, ft_engine *E); /* [raise] [-3, 0] f, a, b for the drain */
-int ft_engine_step(lua_State *L, double timeout); /* [raise] */
+int ft_engine_step(lua_State *L, double timeout); /* step.c [raise] */
+void ft_step_close(lua_State *L, ft_engine *E);
 int ft_engine_inside(const ft_engine *E);
 int ft_engine_pending(const ft_engine *E); /* calls that run or owe a callback */
 int ft_engine_pollfd(lua_State *L);        /* [raise] */
@@ -247,7 +252,6 @@ void ft_call_advance(lua_State *L, ft_call *c); /* one step, protected */
 int ft_call_sleeper(lua_State *L);              /* core.sleep */
 int ft_call_cancel(lua_State *L, ft_call *c);   /* 1 where it was running; protected */
 int ft_call_result(lua_State *L, int idx);      /* [0, +2] */
-void ft_call_transfer_done(ft_call *c);         /* one of its transfers ended; no Lua */
 ft_call *ft_call_check(lua_State *L, int idx);  /* [raise] */
 
 /* await.c: what a step asks for, and its answer */
@@ -333,22 +337,33 @@ void ft_escape(ft_buf *b, const char *s, size_t len); /* percent-encoding; see b
 int ft_admit_enter(ft_transfer *t);
 void ft_admit_leave(ft_transfer *t);
 void ft_admit_learn(ft_transfer *t, long version); /* HTTP's, as libcurl counts it */
-void ft_admit_run(lua_State *L, ft_engine *E);
+ft_transfer *ft_admit_next(ft_engine *E);          /* that may go now, or NULL */
 void ft_admit_close(ft_engine *E);
 
+/* source.c: libcurl's read and seek callbacks, and the files behind them */
+size_t ft_source_read(char *p, size_t size, size_t n, void *source);
+int ft_source_seek(void *source, curl_off_t offset, int origin);
+int ft_sources_open(ft_transfer *t); /* 0: t->fault says why not */
+void ft_sources_close(ft_transfer *t);
+
 /* http.c */
+int ft_http_take(ft_transfer *t); /* gets a handle, set up; 0: no memory */
+void ft_http_give(ft_transfer *t);
+int ft_http_part(curl_mimepart *part, ft_source *s);
+/* scripted.c: in place of a socket: seconds until the answer, < 0 never */
+double ft_scripted_answer(lua_State *L, ft_transfer *t);
+
+/* transfer.c */
 void ft_transfer_open(lua_State *L);                      /* [raise] metatable */
 ft_transfer *ft_transfer_new(lua_State *L, ft_engine *E); /* [raise] [0, +1] */
 void ft_transfer_begin(lua_State *L, ft_transfer *t);     /* first or next attempt; never raises */
 void ft_transfer_ended(lua_State *L, ft_transfer *t, CURLcode code); /* libcurl is done with it */
 void ft_transfer_release(ft_transfer *t);          /* gives everything back; idempotent */
 void ft_transfer_go(lua_State *L, ft_transfer *t); /* the attempt has a place: never raises */
-int ft_transfer_part(curl_mimepart *part, ft_source *s);
-void ft_scripted_begin(lua_State *L, ft_transfer *t); /* scripted.c: in place of a socket */
-void ft_scripted_fire(lua_State *L, ft_timer *timer);
-int ft_transfer_header(const ft_transfer *t, const char *name, const char **value, size_t *len);
 
 /* response.c */
+int ft_transfer_header(const ft_transfer *t, const char *name, const char **value, size_t *len);
+int ft_header_text(const ft_transfer *t, const char *name, char *text, size_t room); /* 0: none */
 int ft_response_push(lua_State *L, ft_transfer *t, int instance_idx); /* [raise] [0, +1]
    1 and a response, or 0 and an error value */
 int ft_response_accepted(const ft_transfer *t);
@@ -356,6 +371,7 @@ void ft_response_open(lua_State *L);
 void ft_trace(lua_State *L, ft_transfer *t);          /* queues a trace; never raises */
 double ft_response_retry_after(const ft_transfer *t); /* seconds, < 0 none */
 int ft_response_should_retry(const ft_transfer *t);
+/* redirect.c */
 int ft_redirect(ft_transfer *t); /* 1: to be sent again, to t->url; sets t->fault where refused */
 
 /* ---- values ---- */

@@ -312,7 +312,7 @@ static void add_part(Request *r, int table) {
     lua_getfield(L, table, "value");
     value = lua_tolstring(L, -1, &n);
     check_mime(r, curl_mime_data(part, value, n));
-  } else if (!ft_transfer_part(part, add_source(r, table)))
+  } else if (!ft_http_part(part, add_source(r, table)))
     luaL_error(L, "not enough memory");
   if (filename != NULL)
     check_mime(r, curl_mime_filename(part, filename));

@@ -1,6 +1,6 @@
 /*
-** response.c: what came back: the response table or the error value, the trace,
-** and whether a redirect is followed.
+** response.c: what came back: the response table or the error value, and the
+** trace.
 */
 #include "ft.h"
 
@@ -10,6 +10,29 @@
 #include <time.h>
 
 #define RESPONSE_META "finetune.response"
+
+/* the last header `name` of the final answer, trimmed; 0 where there is none */
+int ft_transfer_header(const ft_transfer *t, const char *name, const char **value, size_t *len) {
+  const char *p = t->head.len > 0 ? t->head.data : "", *end = p + t->head.len;
+  size_t n = strlen(name);
+  int found = 0;
+  for (const char *eol; p < end; p = eol + 1) {
+    eol = memchr(p, '\n', (size_t)(end - p));
+    if (eol == NULL)
+      eol = end;
+    if ((size_t)(eol - p) <= n || p[n] != ':' || strncasecmp(p, name, n) != 0)
+      continue;
+    const char *v = p + n + 1, *e = eol;
+    while (v < e && (*v == ' ' || *v == '\t'))
+      v++;
+    while (e > v && (e[-1] == ' ' || e[-1] == '\r' || e[-1] == '\t'))
+      e--;
+    *value = v;
+    *len = (size_t)(e - v);
+    found = 1;
+  }
+  return found;
+}
 
 int ft_response_accepted(const ft_transfer *t) {
   for (int i = 0; i < t->naccept; i++)
@@ -21,7 +44,7 @@ int ft_response_accepted(const ft_transfer *t) {
 /* ---- retry hints ---- */
 
 /* the header as a C string of at most `room` bytes; 0 where it is absent or longer */
-static int header_text(const ft_transfer *t, const char *name, char *text, size_t room) {
+int ft_header_text(const ft_transfer *t, const char *name, char *text, size_t room) {
   const char *v;
   size_t n;
   if (!ft_transfer_header(t, name, &v, &n) || n >= room)
@@ -44,12 +67,12 @@ static double decimal(const char *s, char **end) {
 double ft_response_retry_after(const ft_transfer *t) {
   char text[64], *end;
   double v;
-  if (header_text(t, "retry-after-ms", text, sizeof text)) {
+  if (ft_header_text(t, "retry-after-ms", text, sizeof text)) {
     v = decimal(text, &end);
     if (end != text && v >= 0 && v < 1e12)
       return v / 1000;
   }
-  if (!header_text(t, "retry-after", text, sizeof text))
+  if (!ft_header_text(t, "retry-after", text, sizeof text))
     return -1;
   v = decimal(text, &end);
   if (end != text && *end == '\0')
@@ -70,90 +93,9 @@ int ft_response_should_retry(const ft_transfer *t) {
   char text[8];
   if (out_of_quota(t))
     return 0;
-  if (!header_text(t, "x-should-retry", text, sizeof text))
+  if (!ft_header_text(t, "x-should-retry", text, sizeof text))
     return -1;
   return strcmp(text, "true") == 0 ? 1 : strcmp(text, "false") == 0 ? 0 : -1;
-}
-
-/* ---- redirects ---- */
-
-static int same_part(CURLU *a, CURLU *b, CURLUPart part) {
-  char *x = NULL, *y = NULL;
-  int same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-             curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK && strcasecmp(x, y) == 0;
-  curl_free(x);
-  curl_free(y);
-  return same;
-}
-
-static int is_https(CURLU *u) {
-  char *scheme = NULL;
-  int yes = curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-            strcasecmp(scheme, "https") == 0;
-  curl_free(scheme);
-  return yes;
-}
-
-static int same_origin(CURLU *a, CURLU *b) {
-  return same_part(a, b, CURLUPART_SCHEME) && same_part(a, b, CURLUPART_HOST) &&
-         same_part(a, b, CURLUPART_PORT);
-}
-
-static void drop_headers(ft_transfer *t) {
-  struct curl_slist *headers = t->headers;
-  t->headers = NULL;
-  curl_slist_free_all(headers);
-  t->foreign = 1;
-}
-
-/* Credentials and bodies stay with the host that they were meant for: another
-   host gets a bare GET or nothing, and never less protection than before. */
-static const char *redirect_refusal(const ft_transfer *t, CURLU *from, CURLU *to) {
-  int same = same_origin(from, to);
-  if (t->hops >= FT_HOPS_MAX)
-    return "too many redirects";
-  if (!same && !t->is_get)
-    return "a redirect to another host was refused: the request has a body or a side effect";
-  if (!t->is_get && t->status != 307 && t->status != 308)
-    return "a redirect that would change the request's method was refused";
-  if (is_https(from) && !is_https(to))
-    return "a redirect from https to http was refused";
-  return NULL;
-}
-
-static int redirect_take(ft_transfer *t, CURLU *from, CURLU *to) {
-  char *url = NULL;
-  t->fault = redirect_refusal(t, from, to);
-  if (t->fault != NULL || curl_url_get(to, CURLUPART_URL, &url, 0) != CURLUE_OK)
-    return 0;
-  if (!same_origin(from, to))
-    drop_headers(t);
-  t->hops++;
-  ft_buf_clear(&t->url);
-  int ok = ft_buf_add(&t->url, url, strlen(url) + 1);
-  if (!ok)
-    t->fault = "the URL of a redirect is too long";
-  curl_free(url);
-  return ok;
-}
-
-int ft_redirect(ft_transfer *t) {
-  char text[8192];
-  if (t->status < 300 || t->status > 308 || t->status == 304 || ft_response_accepted(t) ||
-      !header_text(t, "location", text, sizeof text))
-    return 0;
-  CURLU *from = curl_url(), *to = NULL;
-  int again = 0;
-  if (from != NULL && curl_url_set(from, CURLUPART_URL, t->url.data, 0) == CURLUE_OK &&
-      (to = curl_url_dup(from)) != NULL) {
-    if (curl_url_set(to, CURLUPART_URL, text, 0) == CURLUE_OK)
-      again = redirect_take(t, from, to);
-    else
-      t->fault = "the service redirected to a URL that is none";
-  }
-  curl_url_cleanup(to);
-  curl_url_cleanup(from);
-  return again;
 }
 
 /* ---- the response ---- */
@@ -199,7 +141,7 @@ void ft_response_open(lua_State *L) {
 
 static void push_content_type(lua_State *L, const ft_transfer *t) {
   char text[80];
-  if (header_text(t, "content-type", text, sizeof text)) {
+  if (ft_header_text(t, "content-type", text, sizeof text)) {
     text[strcspn(text, ";")] = '\0';
     lua_pushstring(L, text);
   } else

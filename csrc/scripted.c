@@ -94,7 +94,7 @@ static CURLcode code_of(const char *word) {
   return strcmp(word, "connect") == 0 ? CURLE_COULDNT_CONNECT : CURLE_RECV_ERROR;
 }
 
-/* transfer -- ; protected by ft_scripted_begin */
+/* transfer -- delay; protected by ft_scripted_answer */
 static int scripted(lua_State *L) {
   ft_transfer *t = lua_touserdata(L, 1);
   double delay = 0;
@@ -117,30 +117,27 @@ static int scripted(lua_State *L) {
     answer_body(L, t, 5);
     t->code = t->fault != NULL ? CURLE_WRITE_ERROR : CURLE_OK;
   } else if (lua_type(L, 5) == LUA_TSTRING && strcmp(lua_tostring(L, 5), "pending") == 0)
-    return 0;
+    delay = -1;
   else
     t->code = code_of(luaL_optstring(L, 6, "reset"));
-  t->timer.fire = ft_scripted_fire;
-  ft_timer_set(t->E, &t->timer, ft_now() + delay);
-  return 0;
+  lua_pushnumber(L, delay);
+  return 1;
 }
 
-void ft_scripted_fire(lua_State *L, ft_timer *timer) {
-  ft_transfer *t = (ft_transfer *)((char *)timer - offsetof(ft_transfer, timer));
-  ft_transfer_ended(L, t, t->code);
-}
-
-void ft_scripted_begin(lua_State *L, ft_transfer *t) {
+/* seconds until the answer, which is in the transfer already; < 0: it never comes */
+double ft_scripted_answer(lua_State *L, ft_transfer *t) {
   int top = lua_gettop(L);
+  double delay = 0;
   lua_pushcfunction(L, scripted);
   ft_engine_find(L, t->E, t);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+    delay = lua_tonumber(L, -1);
+  else { /* a script that raises fails the request, in its words */
     size_t n;
     const char *words = luaL_tolstring(L, -1, &n);
     strncpy(t->errbuf, words, sizeof t->errbuf - 1);
-    t->code = CURLE_FAILED_INIT; /* a script that raises fails the request, in its words */
-    t->timer.fire = ft_scripted_fire;
-    ft_timer_set(t->E, &t->timer, ft_now());
+    t->code = CURLE_FAILED_INIT;
   }
   lua_settop(L, top);
+  return delay;
 }
