@@ -213,18 +213,21 @@ int ft_oa_job(lua_State *L, int idx) {
 
 /* ---- pages ---- */
 
-/* [0, +1] the items of `list` that are what they should be */
-static void push_items(lua_State *L, int list, ft_oa_convert item) {
-  lua_Integer n = (lua_Integer)lua_rawlen(L, list), kept = 0;
-  lua_newtable(L);
+/* [0, +1] FT_DONE and the items of `list`, or FT_FAIL and an error: an item that is
+   not what it should be cannot be left out in silence, somebody counts on it */
+static int push_items(lua_State *L, int list, ft_oa_convert item) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+  lua_createtable(L, (int)n, 0);
   int data = lua_gettop(L);
   ft_getapi(L)->mark_array(L, data);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, list, i);
-    if (item(L, lua_gettop(L)) == FT_DONE)
-      lua_rawseti(L, data, ++kept);
+    if (item(L, lua_gettop(L)) != FT_DONE)
+      return FT_FAIL;
+    lua_rawseti(L, data, i);
     lua_settop(L, data);
   }
+  return FT_DONE;
 }
 
 /* [0, +1] where the next page begins: the id of the last item (as the official
@@ -239,16 +242,18 @@ static void push_cursor(lua_State *L, int doc, int data) {
   lua_settop(L, top + 1);
 }
 
-/* has_more and next of the page. More without a place to go on from would be the
-   same page for ever. */
-static void put_more(lua_State *L, int more, int doc, int page, int data) {
+/* has_more and next of the page; 0: there is more, and no place to go on from, which
+   would be the same page for ever */
+static int put_more(lua_State *L, int more, int doc, int page, int data) {
+  int placed = 1;
   if (more) {
     push_cursor(L, doc, data);
-    more = lua_type(L, -1) == LUA_TSTRING;
+    placed = lua_type(L, -1) == LUA_TSTRING;
     lua_setfield(L, page, "next");
   }
   lua_pushboolean(L, more);
   lua_setfield(L, page, "has_more");
+  return placed;
 }
 
 static int says_more(lua_State *L, int doc) {
@@ -258,19 +263,39 @@ static int says_more(lua_State *L, int doc) {
   return more;
 }
 
+/* Is the document without `data` a list all the same? null is Azure's empty list, but
+   null members have vanished: what else the document says must tell. */
+static int is_empty_list(lua_State *L, int idx) {
+  lua_getfield(L, idx, "object");
+  lua_getfield(L, idx, "has_more");
+  int is = lua_isboolean(L, -1) ||
+           (lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "list") == 0);
+  lua_pop(L, 2);
+  return is;
+}
+
+/* [0, +1] FT_DONE and the array of items, as the service sent it; or FT_FAIL and an error */
+static int push_data(lua_State *L, int idx) {
+  int type = lua_getfield(L, idx, "data");
+  if (type == LUA_TNIL && is_empty_list(L, idx)) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+  } else if (type == LUA_TNIL)
+    return not_a(L, "a list", "it has no data");
+  else if (type != LUA_TTABLE || (lua_rawlen(L, -1) == 0 && !ft_oa_is_empty(L, -1)))
+    return not_a(L, "a list", "its data is not an array");
+  return FT_DONE;
+}
+
 int ft_oa_page(lua_State *L, int idx, ft_oa_convert item) {
   if (!lua_istable(L, idx))
     return not_a(L, "a list", "it is not a JSON object");
   int page = value_new(L, idx, NULL, 0);
-  int type = lua_getfield(L, idx, "data");
-  if (type == LUA_TNIL) { /* null: Azure's empty list */
-    lua_pop(L, 1);
-    lua_newtable(L);
-  } else if (type != LUA_TTABLE)
-    return not_a(L, "a list", "its data is not an array");
-  push_items(L, page + 1, item);
+  if (push_data(L, idx) == FT_FAIL || push_items(L, page + 1, item) == FT_FAIL)
+    return FT_FAIL;
   lua_remove(L, page + 1);
-  put_more(L, says_more(L, idx), idx, page, page + 1);
+  if (!put_more(L, says_more(L, idx), idx, page, page + 1))
+    return not_a(L, "a list", "it has_more, and no id to go on from");
   lua_setfield(L, page, "data");
   return FT_DONE;
 }

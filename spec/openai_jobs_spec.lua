@@ -312,7 +312,6 @@ describe("openai create_job, when its answer is lost,", function()
       {id = "old", model = "m", training_file = "f1", created_at = os.time() - 3600},
       {id = "snapshot", model = "m-2026-01-01", training_file = "f1", created_at = os.time()},
       {id = "another-call's", model = "m", training_file = "f1", metadata = {finetune_token = "t"}},
-      {id = 5, model = "m", training_file = "f1"},
     }
     local _, p = losing({fail = "reset"}, {list = {json = {data = list}}})
     local _, err = p:create_job {model = "m", training_file = "f1"}

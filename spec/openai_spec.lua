@@ -304,9 +304,9 @@ describe("openai pages", function()
     assert.equal(2, #page.data)
   end)
 
-  it("end where nothing says where to go on", function()
+  it("end where the service says no more", function()
     for _, answer in ipairs {
-      {data = {}, has_more = true}, {data = {}, has_more = true, last_id = "x"}, {has_more = true},
+      {data = {}}, {object = "list"}, {has_more = false}, -- null data, Azure's empty list, vanishes
       {data = {JOB}}, {data = {JOB}, has_more = "yes"}, {data = {JOB}, has_more = false},
     } do
       local page = page_of(answer)
@@ -315,15 +315,24 @@ describe("openai pages", function()
     end
   end)
 
+  it("are an error where the answer is no list, or has more and no place to go on from", function()
+    for text, words in pairs {
+      ['{"error":{"message":"quota exceeded"}}'] = "no data", ['{"message":"please log in"}'] = "no data",
+      ['[{"id":"ftjob-1"}]'] = "no data", ['{"data":{"id":"x"}}'] = "not an array", ['{"data":5}'] = "not an array",
+      ['{"data":[],"has_more":true}'] = "no id to go on", ['{"data":[5]}'] = "not a JSON object",
+      ['{"data":[null]}'] = "not a JSON object", ['{"data":[{"id":7}]}'] = "no id", ['{"data":[{"id":""}]}'] = "no id",
+      ['5'] = "not a JSON object",
+    } do
+      local page, err = answering({body = text}):list_jobs()
+      assert.is_nil(page, text)
+      assert.equal("decode", err.kind, text)
+      assert.matches(words, err.message)
+    end
+  end)
+
   it("use last_id for items that have no ids", function()
     local p = answering {json = {data = {{message = "m"}}, has_more = true, last_id = "e9"}}
     assert.equal("e9", p:list_events("j").next)
-  end)
-
-  it("leave out items that are not what they should be", function()
-    local page = page_of {data = {JOB, finetune.null, "x", 7, {}, {id = 5}, {id = ""}, job_with {id = "b"}}}
-    assert.equal(2, #page.data)
-    assert.equal("b", page.data[2].id)
   end)
 
   it("of models are cut here, because the service has none", function()
