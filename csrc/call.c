@@ -338,7 +338,7 @@ static void fail_unsupported(lua_State *L, ft_call *c) { /* [0, +1] */
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   for (int i = 0; i < FT_NOPS; i++)
-    if (reg->slots[i].op != NULL) {
+    if (ft_slot_of(L, reg, i)->op != NULL) {
       if (luaL_bufflen(&b) > 0)
         luaL_addstring(&b, ", ");
       luaL_addstring(&b, ft_op_name(i));

@@ -124,7 +124,7 @@ static const luaL_Reg call_meta[] = {
 
 /* [0, +1] the table of methods, which wait.lua completes */
 void ft_call_open(lua_State *L) {
-  luaL_newmetatable(L, FT_CALL_META);
+  ft_new_metatable(L, FT_CALL_META);
   luaL_setfuncs(L, call_meta, 0);
   luaL_newlib(L, call_methods);
   lua_pushvalue(L, -1);

@@ -186,6 +186,8 @@ static void push_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, DATASET_META))
     return;
   luaL_setfuncs(L, dataset_meta, 0);
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable"); /* a __gc called by hand would take it apart in use */
   luaL_newlib(L, dataset_methods);
   lua_setfield(L, -2, "__index");
 }

@@ -261,7 +261,7 @@ void ft_engine_new(lua_State *L, const ft_api *api, void (*close)(lua_State *, f
   E->api = api;
   E->close = close;
   E->alloc = lua_getallocf(L, &E->alloc_ud);
-  if (luaL_newmetatable(L, ENGINE_META)) {
+  if (ft_new_metatable(L, ENGINE_META)) {
     lua_pushcfunction(L, engine_gc);
     lua_setfield(L, -2, "__gc");
   }

@@ -38,30 +38,69 @@ int ft_error_is(lua_State *L, int idx) {
   return same;
 }
 
-/* What a raise or a provider's `nil, err` left on top becomes an error value:
-   a table with a message keeps its fields, anything else becomes the message. */
-void ft_error_coerce(lua_State *L, const char *kind) {
-  if (ft_error_is(L, -1))
-    return;
-  if (lua_istable(L, -1) && lua_getfield(L, -1, "message") != LUA_TNIL) {
-    lua_pop(L, 1);
-    if (lua_getfield(L, -1, "kind") != LUA_TSTRING) {
-      lua_pushstring(L, kind);
-      lua_setfield(L, -3, "kind");
-    }
-    lua_pop(L, 1);
-    if (!lua_getmetatable(L, -1))
-      luaL_setmetatable(L, FT_ERROR_META);
+static int is_kind(const char *s) {
+  static const char *const kinds[] = {
+      "usage",       "config",     "job",   "auth",     "permission", "not_found", "conflict",
+      "invalid",     "rate_limit", "quota", "server",   "transport",  "timeout",   "cancelled",
+      "unsupported", "decode",     "data",  "provider", "memory",     NULL};
+  for (int i = 0; kinds[i] != NULL; i++)
+    if (s != NULL && strcmp(kinds[i], s) == 0)
+      return 1;
+  return 0;
+}
+
+/* error.kind is one of ours and error.message words, whoever made the error on top */
+static void error_normalize(lua_State *L, const char *kind) {
+  int err = lua_gettop(L);
+  lua_getfield(L, err, "kind");
+  if (!is_kind(lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL)) {
+    lua_pushstring(L, kind);
+    lua_setfield(L, err, "kind");
+  }
+  if (lua_getfield(L, err, "message") != LUA_TSTRING) {
+    if (lua_isnil(L, -1) || lua_istable(L, -1))
+      lua_pushliteral(L, "it failed, and gave no message");
     else
-      lua_pop(L, 1);
+      luaL_tolstring(L, -1, NULL);
+    lua_setfield(L, err, "message");
+  }
+  lua_settop(L, err);
+}
+
+/* the fields of the table on top, without its metatable, which may say anything; its
+   own words, where it has any, become the message */
+static void error_from_table(lua_State *L) { /* [-1, +1] */
+  int from = lua_gettop(L);
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, from); lua_pop(L, 1)) {
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, from + 1);
+  }
+  lua_pushliteral(L, "message");
+  if (lua_rawget(L, from + 1) == LUA_TNIL && luaL_getmetafield(L, from, "__tostring") != LUA_TNIL) {
+    luaL_tolstring(L, from, NULL);
+    lua_setfield(L, from + 1, "message");
+  }
+  lua_settop(L, from + 1);
+  luaL_setmetatable(L, FT_ERROR_META);
+  lua_replace(L, from);
+}
+
+/* What a raise or a provider's `nil, err` left on top becomes an error value: a table
+   keeps its fields, anything else becomes the message. */
+void ft_error_coerce(lua_State *L, const char *kind) {
+  luaL_checkstack(L, 8, "error value");
+  if (!lua_istable(L, -1)) {
+    const char *words = luaL_tolstring(L, -1, NULL);
+    ft_error(L, kind, "%s", words);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
     return;
   }
-  if (lua_istable(L, -1))
-    lua_pop(L, 1);
-  const char *words = luaL_tolstring(L, -1, NULL);
-  ft_error(L, kind, "%s", words);
-  lua_replace(L, -3);
-  lua_pop(L, 1);
+  if (!ft_error_is(L, -1))
+    error_from_table(L);
+  error_normalize(L, kind);
 }
 
 /* ---- redaction ---- */

@@ -398,6 +398,7 @@ typedef struct ft_key {
 ft_key *ft_sorted_keys(lua_State *L, int idx, size_t *n); /* [raise] [0, +1] */
 void ft_json_mark_array(lua_State *L, int idx);           /* [raise] */
 
+int ft_new_metatable(lua_State *L, const char *name); /* [raise] [0, +1] util.c; 1: it is new */
 /* util.c: a buffer in a userdata, freed by __gc, or at once by ft_box_close */
 ft_buf *ft_box(lua_State *L, size_t max); /* [raise] [0, +1] */
 void ft_box_close(lua_State *L);          /* [-1, 0] */

@@ -470,7 +470,7 @@ static void internal_instance(lua_State *L) {
 void ft_instance_open(lua_State *L) {
   static const luaL_Reg meta[] = {
       {"__close", ft_instance_close}, {"__tostring", instance_tostring}, {NULL, NULL}};
-  luaL_newmetatable(L, FT_INSTANCE_META);
+  ft_new_metatable(L, FT_INSTANCE_META);
   luaL_setfuncs(L, meta, 0);
   ft_engine_push(L, FT_EU_METHODS);
   lua_pushcclosure(L, instance_index, 1);

@@ -114,7 +114,9 @@ static int yielded(lua_State *L, ft_call *c, lua_State *co, const ft_api *api) {
    stays as it came. */
 static void map_status(lua_State *L) {
   int job = lua_gettop(L);
-  if (!lua_istable(L, job) || lua_getfield(L, job, "status") != LUA_TSTRING) {
+  if (lua_getfield(L, job, "status") != LUA_TSTRING) {
+    lua_pushliteral(L, "unknown"); /* and so not the end of it */
+    lua_setfield(L, job, "status");
     lua_settop(L, job);
     return;
   }
@@ -130,13 +132,58 @@ static void map_status(lua_State *L) {
   lua_settop(L, job);
 }
 
-static int gives_job(const char *op) {
-  static const char *const ops[] = {"create_job", "get_job",    "cancel_job",
-                                    "pause_job",  "resume_job", NULL};
-  for (int i = 0; ops[i] != NULL; i++)
-    if (strcmp(ops[i], op) == 0)
-      return 1;
-  return 0;
+/* what an operation's result must be */
+enum shape { ANYTHING, TABLE, OBJECT, JOB, PAGE };
+
+static enum shape shape_of(const char *op) {
+  static const struct {
+    const char *op;
+    enum shape shape;
+  } shapes[] = {{"create_job", JOB},     {"get_job", JOB},      {"cancel_job", JOB},
+                {"pause_job", JOB},      {"resume_job", JOB},   {"upload_file", OBJECT},
+                {"get_file", OBJECT},    {"get_model", OBJECT}, {"prepare_data", TABLE},
+                {"delete_model", TABLE}, {"delete_job", TABLE}, {"delete_file", TABLE},
+                {NULL, ANYTHING}};
+  int i = 0;
+  if (strncmp(op, "list_", 5) == 0)
+    return PAGE;
+  while (shapes[i].op != NULL && strcmp(shapes[i].op, op) != 0)
+    i++;
+  return shapes[i].shape;
+}
+
+/* NULL, or what the value on top should have been */
+static const char *wrong_object(lua_State *L) {
+  if (!lua_istable(L, -1))
+    return "a table with a string `id`";
+  int is = lua_getfield(L, -1, "id") == LUA_TSTRING;
+  lua_pop(L, 1);
+  return is ? NULL : "a table with a string `id`";
+}
+
+static const char *wrong_page(lua_State *L) {
+  static const char *const page = "a page {data = array of tables, has_more, next}";
+  int top = lua_gettop(L), ok = lua_istable(L, -1) && lua_getfield(L, -1, "data") == LUA_TTABLE;
+  for (lua_Integer i = 1; ok && i <= (lua_Integer)lua_rawlen(L, top + 1); i++) {
+    ok = lua_rawgeti(L, top + 1, i) == LUA_TTABLE;
+    lua_settop(L, top + 1);
+  }
+  lua_settop(L, top);
+  return ok ? NULL : page;
+}
+
+static const char *wrong_shape(lua_State *L, enum shape shape) {
+  switch (shape) {
+  case JOB:
+  case OBJECT:
+    return wrong_object(L);
+  case PAGE:
+    return wrong_page(L);
+  case TABLE:
+    return lua_istable(L, -1) ? NULL : "a table";
+  default:
+    return NULL;
+  }
 }
 
 static void map_page(lua_State *L) { /* page on top */
@@ -152,24 +199,36 @@ static void map_page(lua_State *L) { /* page on top */
   lua_settop(L, page);
 }
 
+/* a value that is none of ours: 1 and the call's error, 0 where all is well */
+static int bad_result(lua_State *L, ft_call *c, enum shape shape, const ft_api *api) {
+  const char *wanted = wrong_shape(L, shape);
+  if (wanted == NULL)
+    return 0;
+  api->fail(L, "provider", "%s returned a %s: its result is %s, or nil and an error",
+            api->op_name(c), luaL_typename(L, -1), wanted);
+  return 1;
+}
+
 /* value, or nil and an error */
 static int returned(lua_State *L, ft_call *c, lua_State *co, int n, const ft_api *api) {
-  const char *op = api->op_name(c);
+  enum shape shape = shape_of(api->op_name(c));
   lua_settop(co, lua_gettop(co) - n + (n > 2 ? 2 : n));
   while (n++ < 2)
     lua_pushnil(co);
   lua_xmove(co, L, 2);
-  if (!lua_isnil(L, -2)) {
-    lua_pop(L, 1);
-    if (gives_job(op))
-      map_status(L);
-    else if (strcmp(op, "list_jobs") == 0)
-      map_page(L);
-    return FT_DONE;
-  }
-  if (lua_isnil(L, -1))
-    return api->fail(L, "provider", "%s returned nothing: a value, or nil and an error", op);
-  return FT_FAIL;
+  if (lua_isnil(L, -2) && lua_isnil(L, -1))
+    return api->fail(L, "provider", "%s returned nothing: a value, or nil and an error",
+                     api->op_name(c));
+  if (lua_isnil(L, -2))
+    return FT_FAIL;
+  lua_pop(L, 1);
+  if (bad_result(L, c, shape, api))
+    return FT_FAIL;
+  if (shape == JOB)
+    map_status(L);
+  else if (strcmp(api->op_name(c), "list_jobs") == 0)
+    map_page(L);
+  return FT_DONE;
 }
 
 /* how the coroutine died: words with its traceback, an error value as it is */

@@ -131,7 +131,7 @@ void ft_registry_open(lua_State *L) {
                                   {"__index", registration_index},
                                   {"__tostring", registration_tostring},
                                   {NULL, NULL}};
-  luaL_newmetatable(L, FT_REGISTRATION_META);
+  ft_new_metatable(L, FT_REGISTRATION_META);
   luaL_setfuncs(L, meta, 0);
   luaL_newmetatable(L, FT_UNSUPPORTED_META);
   lua_pop(L, 2);
@@ -245,6 +245,7 @@ int ft_registry_provider(lua_State *L) {
 /* core.providers() -> names, sorted */
 int ft_registry_providers(lua_State *L) {
   size_t n;
+  lua_settop(L, 0);
   ft_engine_push(L, FT_EU_PROVIDERS);
   ft_key *keys = ft_sorted_keys(L, 1, &n);
   lua_createtable(L, (int)n, 0);

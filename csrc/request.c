@@ -43,6 +43,14 @@ static const char *string_field(Request *r, int table, const char *key) {
   return lua_tostring(r->L, -1); /* stays on the stack */
 }
 
+/* the same for what libcurl takes as a C string: nothing may be cut off in silence */
+static const char *text_field(Request *r, int table, const char *key) {
+  const char *s = string_field(r, table, key);
+  if (s != NULL && strlen(s) != lua_rawlen(r->L, -1))
+    luaL_error(r->L, "request: %s holds a NUL", key);
+  return s;
+}
+
 static double number_field(Request *r, int table, const char *key, double otherwise) {
   int type = lua_getfield(r->L, table, key);
   if (type != LUA_TNIL && type != LUA_TNUMBER)
@@ -297,15 +305,15 @@ static void add_part(Request *r, int table) {
   lua_State *L = r->L;
   size_t n;
   curl_mimepart *part = curl_mime_addpart(r->t->mime);
-  const char *name = string_field(r, table, "name");
+  const char *name = text_field(r, table, "name");
   if (part == NULL)
     luaL_error(L, "not enough memory");
   if (name == NULL)
     wrong(r, "a part of multipart needs a name");
   check_mime(r, curl_mime_name(part, name));
   const char *path = string_field(r, table, "path"), *value = string_field(r, table, "value");
-  const char *filename = string_field(r, table, "filename");
-  const char *type = string_field(r, table, "type");
+  const char *filename = text_field(r, table, "filename");
+  const char *type = text_field(r, table, "type");
   if ((path == NULL) == (value == NULL))
     wrong(r, "a part of multipart needs either a value or a path");
   if (value != NULL) {
@@ -314,6 +322,8 @@ static void add_part(Request *r, int table) {
     check_mime(r, curl_mime_data(part, value, n));
   } else if (!ft_http_part(part, add_source(r, table)))
     luaL_error(L, "not enough memory");
+  if (filename == NULL && path != NULL) /* without one, services see a field and no file */
+    filename = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
   if (filename != NULL)
     check_mime(r, curl_mime_filename(part, filename));
   if (type != NULL && strpbrk(type, "\r\n") != NULL)

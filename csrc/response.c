@@ -11,6 +11,8 @@
 
 #define RESPONSE_META "finetune.response"
 
+enum { MESSAGE_MAX = 4096 }; /* bytes of a service's words in an error */
+
 /* the last header `name` of the final answer, trimmed; 0 where there is none */
 int ft_transfer_header(const ft_transfer *t, const char *name, const char **value, size_t *len) {
   const char *p = t->head.len > 0 ? t->head.data : "", *end = p + t->head.len;
@@ -234,6 +236,24 @@ static int take(lua_State *L, int err, int from, const char *key, const char *as
   return 0;
 }
 
+/* The service's words are shown to people, in terminals and logs: of a length that
+   can be read, and without control characters. */
+static void clean_message(lua_State *L, int err) {
+  size_t n;
+  lua_getfield(L, err, "message");
+  luaL_tolstring(L, -1, NULL);
+  const char *s = lua_tolstring(L, -1, &n);
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (size_t i = 0; i < n && i < MESSAGE_MAX; i++)
+    luaL_addchar(&b, (char)((unsigned char)s[i] < ' ' || s[i] == 0x7F ? ' ' : s[i]));
+  if (n > MESSAGE_MAX)
+    luaL_addstring(&b, "...");
+  luaL_pushresult(&b);
+  lua_setfield(L, err, "message");
+  lua_settop(L, err);
+}
+
 /* The shapes that services use: {error: {message, code, param, type}}, {error: "words"},
    {message | detail | error_description, code}, {errors: [{message}]}. */
 static void take_words(lua_State *L, int err, int doc) {
@@ -251,6 +271,7 @@ static void take_words(lua_State *L, int err, int doc) {
   if (!take(L, err, from, "type", "type"))
     take(L, err, doc, "type", "type");
   lua_settop(L, err);
+  clean_message(L, err);
 }
 
 /* the kind by the service's own code: quota is not a rate limit */

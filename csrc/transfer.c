@@ -258,7 +258,7 @@ ft_transfer *ft_transfer_new(lua_State *L, ft_engine *E) {
 }
 
 void ft_transfer_open(lua_State *L) {
-  luaL_newmetatable(L, TRANSFER_META);
+  ft_new_metatable(L, TRANSFER_META);
   lua_pushcfunction(L, transfer_gc);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);

@@ -11,6 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A metatable of userdata that scripts cannot get at: a __gc called by hand would
+   take a thing apart while it is in use. */
+int ft_new_metatable(lua_State *L, const char *name) {
+  int made = luaL_newmetatable(L, name);
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  return made;
+}
+
 /* ---- the box ---- */
 
 #define BOX_META "finetune.box"
@@ -35,7 +44,7 @@ void ft_box_close(lua_State *L) {
 }
 
 void ft_util_open(lua_State *L) {
-  luaL_newmetatable(L, BOX_META);
+  ft_new_metatable(L, BOX_META);
   lua_pushcfunction(L, box_gc);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);

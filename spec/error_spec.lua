@@ -128,10 +128,14 @@ describe("a service's own words", function()
     assert.equal("finetune: openai get_job: 400 17: m", tostring(err))
   end)
 
-  it("may hold any byte", function()
-    local err = err_of {error = {message = "a\0b\n%s"}}
-    assert.equal("a\0b\n%s", err.message)
-    assert.equal("finetune: openai get_job: 400 a\0b\n%s", tostring(err))
+  it("may hold any byte, but control characters reach no terminal", function()
+    local err = err_of {error = {message = "a\0b\n%s\27[31m \u{e9}"}}
+    assert.equal("a b %s [31m \u{e9}", err.message)
+    assert.equal("finetune: openai get_job: 400 a b %s [31m \u{e9}", tostring(err))
+  end)
+
+  it("are cut where nobody would read on", function()
+    assert.equal(("x"):rep(4096) .. "...", err_of({error = {message = ("x"):rep(200000)}}).message)
   end)
 end)
 

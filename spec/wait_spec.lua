@@ -64,11 +64,11 @@ describe("a call", function()
   end)
 
   it("tells at once where it is done", function()
-    local call = provider:async("list_models")
+    local call = provider:async("delete_model", "m")
     call:await()
     local seen
     call:on_done(function(value) seen = value.id end)
-    assert.equal("list_models", seen)
+    assert.equal("delete_model", seen)
   end)
 
   it("can be cancelled, once", function()
