@@ -217,6 +217,11 @@ static int core_file_info(lua_State *L) {
   return 2;
 }
 
+static int core_is_provider(lua_State *L) {
+  lua_pushboolean(L, luaL_testudata(L, 1, FT_INSTANCE_META) != NULL);
+  return 1;
+}
+
 static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"unregister", ft_registry_unregister},
                                           {"provider", ft_registry_provider},
@@ -225,6 +230,7 @@ static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"set_default", ft_registry_default},
                                           {"create", ft_instance_create},
                                           {"supports", ft_instance_supports},
+                                          {"is_provider", core_is_provider},
                                           {"close", ft_instance_close},
                                           {"start", core_start},
                                           {"sleep", ft_call_sleeper},

@@ -183,7 +183,10 @@ static const luaL_Reg dataset_meta[] = {
     {"__gc", dataset_abort}, {"__close", dataset_abort}, {NULL, NULL}};
 
 static void push_metatable(lua_State *L) {
-  if (!luaL_newmetatable(L, DATASET_META))
+  luaL_newmetatable(L, DATASET_META);
+  int whole = lua_getfield(L, -1, "__index") == LUA_TTABLE; /* what is set last */
+  lua_pop(L, 1);
+  if (whole)
     return;
   luaL_setfuncs(L, dataset_meta, 0);
   lua_pushboolean(L, 0);

@@ -261,10 +261,9 @@ void ft_engine_new(lua_State *L, const ft_api *api, void (*close)(lua_State *, f
   E->api = api;
   E->close = close;
   E->alloc = lua_getallocf(L, &E->alloc_ud);
-  if (ft_new_metatable(L, ENGINE_META)) {
-    lua_pushcfunction(L, engine_gc);
-    lua_setfield(L, -2, "__gc");
-  }
+  ft_new_metatable(L, ENGINE_META); /* again after a failed try, which may have left half of it */
+  lua_pushcfunction(L, engine_gc);
+  lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   int e = ft_poll_open(&E->poll);
   if (e != 0)

@@ -131,6 +131,20 @@ describe("wait", function()
     provider:wait("j", FAST)
     assert.equal(0, finetune.pending())
   end)
+
+  it("takes endless times for very long ones, and no NaN", function()
+    for _, long in ipairs {math.huge, 1e308} do
+      recorder.states {"queued", "succeeded"}
+      assert(provider:wait("j", {timeout = long, max_interval = long, interval = 0.001}))
+    end
+    recorder.states {"queued"}
+    local job, err = provider:wait("j", {timeout = 0.01, interval = math.huge})
+    assert.is_nil(job)
+    assert.equal("timeout", err.kind)
+    assert.matches("'timeout' must be a number", message_of(provider.wait, provider, "j", {timeout = 0 / 0}))
+    local next_event = provider:follow("j", {timeout = 0.01, interval = 1e308})
+    assert.is_false((pcall(function() repeat until not next_event() end)))
+  end)
 end)
 
 describe("follow", function()

@@ -104,6 +104,25 @@ describe("the registry", function()
     assert.is_true(output:find "broken" < output:find "listed")
   end)
 
+  it("neither opens nor lists what is no regular file", function()
+    shell.must(("mkfifo %s/fifo.lua && mkdir %s/folder.lua && ln -s /dev/zero %s/device.lua"):format(tmp, tmp, tmp))
+    drop "listed"
+    local output = child([[
+      local finetune = require "finetune"
+      for _, name in ipairs {"fifo", "folder", "device"} do
+        local _, err = finetune.get_provider(name)
+        print(name, err, (select(2, finetune.create_provider(name))).kind)
+      end
+      for _, p in ipairs(finetune.list_providers()) do print("listed: " .. p.name) end
+    ]], {FINE_TUNE_PROVIDER_PATH = tmp})
+    for _, name in ipairs {"fifo", "folder", "device"} do
+      assert.matches(name .. "\tfinetune: [^\n]*there is no provider '" .. name .. "'", output)
+      assert.matches("\tconfig\n", output)
+      assert.not_matches("listed: " .. name, output)
+    end
+    assert.matches("listed: listed", output)
+  end)
+
   it("goes on saying what a loaded file needs", function()
     drop "listed"
     local output = child([[

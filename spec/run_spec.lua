@@ -174,6 +174,10 @@ describe("finetune.run", function()
     assert.is_true(elapsed >= 0.03 and elapsed < 0.06, elapsed)
     assert.has_error(function() finetune.sleep(-1) end)
     assert.has_error(function() finetune.sleep "1" end)
+    for _, seconds in ipairs {1 / 0, 0 / 0, 2e9} do
+      assert.matches("run_spec.lua:%d+: finetune.sleep: takes seconds, a number between 0 and 1e9",
+        select(2, pcall(function() finetune.sleep(seconds) end)))
+    end
   end)
 
   it("ends the wait of a coroutine whose call another one cancels", function()
@@ -234,6 +238,8 @@ describe("finetune.map", function()
     assert.has_error(function() finetune.map("x", print) end)
     assert.has_error(function() finetune.map({}, "x") end)
     assert.has_error(function() finetune.map({}, print, {concurrency = 0}) end)
+    assert.matches("run_spec.lua:%d+: finetune.map: the third argument must be a table",
+      select(2, pcall(function() finetune.map({}, print, 5) end)))
     local ok, message = pcall(finetune.map, {}, print, {concurency = 3})
     assert.is_false(ok)
     assert.matches("did you mean 'concurrency'", message)

@@ -83,10 +83,14 @@ local function mistyped(what, field, value)
     what, field.name, table.concat(words, " or "), got(field, value))
 end
 
+-- The names in several tables, each once, in order
 local function keys(...)
-  local list = {}
+  local list, has = {}, {}
   for i = 1, select("#", ...) do
-    for name in pairs((select(i, ...)) or {}) do list[#list + 1] = name end
+    for name in pairs((select(i, ...)) or {}) do
+      if not has[name] then list[#list + 1] = name end
+      has[name] = true
+    end
   end
   table.sort(list)
   return list
@@ -98,8 +102,25 @@ function M.unknown(what, noun, word, list)
     return ("%s: every %s has a name; there is a value at [%s]"):format(what, noun, tostring(word))
   end
   local near = core.nearest(word, list)
-  local hint = near and ("did you mean '%s'?"):format(near) or "there are: " .. table.concat(list, ", ")
+  local hint = near and ("did you mean '%s'?"):format(near) or M.there_are(list)
   return ("%s: unknown %s '%s'; %s"):format(what, noun, word, hint)
+end
+
+function M.there_are(list)
+  return "there are: " .. (#list > 0 and table.concat(list, ", ") or "none")
+end
+
+local LEAST = {max_bytes = 1, part_size = 1, max_errors = 0}
+
+-- What a number must be beside a number -> words, or nil. `noun`: parameter or setting
+local function out_of_range(what, noun, values)
+  for name, value in pairs(values) do
+    if type(value) == "number" and name:find "timeout$" and value <= 0 then
+      return ("%s: %s '%s' must be more than 0 seconds"):format(what, noun, name)
+    elseif type(value) == "number" and LEAST[name] and value < LEAST[name] then
+      return ("%s: %s '%s' must be at least %d"):format(what, noun, name, LEAST[name])
+    end
+  end
 end
 
 -- Checks a table of named parameters. `more`: the fields that the provider adds
@@ -120,9 +141,8 @@ function M.params(what, spec, given, more)
         what, name, WORDS[side.fields[name].types[1]]) end
     end
   end
-  if out.timeout and out.timeout <= 0 then
-    return nil, ("%s: parameter 'timeout' must be more than 0 seconds"):format(what)
-  end
+  local wrong = out_of_range(what, "parameter", out)
+  if wrong then return nil, wrong end
   return out
 end
 
@@ -191,7 +211,52 @@ local function own_settings(facts)
   return own
 end
 
-local POSITIVE = {"timeout", "connect_timeout"}
+-- ---- the settings that are tables ----
+
+local AUTH = M.parse("-header:string prefix:string").fields
+local STATUSES = {"pending", "validating", "queued", "running", "paused", "finalizing", "cancelling", "succeeded",
+  "failed", "cancelled"}
+local IS_STATUS = {}
+for _, status in ipairs(STATUSES) do IS_STATUS[status] = true end
+local PLAIN = {string = true, number = true, boolean = true}
+
+local inner = {} -- setting -> function(what, key, value) -> words, or nil
+
+function inner.auth(what, key, value)
+  local field = AUTH[key]
+  if not field then return M.unknown(what, "field of the setting 'auth'", key, keys(AUTH)) end
+  if not fits(field, value) then return (mistyped(what, field, value):gsub("parameter '", "setting 'auth.", 1)) end
+end
+
+local function plain(setting)
+  return function(what, key, value)
+    if type(key) ~= "string" then return M.unknown(what, "field of the setting '" .. setting .. "'", key, {}) end
+    if not PLAIN[type(value)] then
+      return ("%s: '%s' in the setting '%s' must be a string, a number, true or false, not a %s"):format(
+        what, key, setting, type(value))
+    end
+  end
+end
+
+inner.headers, inner.query = plain "headers", plain "query"
+
+function inner.statuses(what, key, value)
+  if type(key) ~= "string" then return M.unknown(what, "field of the setting 'statuses'", key, {}) end
+  if type(value) ~= "string" then
+    return ("%s: '%s' in the setting 'statuses' must be one of finetune's statuses, not a %s"):format(
+      what, key, type(value))
+  end
+  if not IS_STATUS[value] then return M.unknown(what, "status in the setting 'statuses'", value, STATUSES) end
+end
+
+local function wrong_inside(what, config)
+  for setting, check in pairs(inner) do
+    for key, value in pairs(config[setting] or {}) do
+      local wrong = check(what, key, value)
+      if wrong then return wrong end
+    end
+  end
+end
 
 -- Checks the settings of create_provider -> a new table
 function M.config(provider, facts, config)
@@ -206,11 +271,8 @@ function M.config(provider, facts, config)
     end
     out[key] = passed
   end
-  for _, key in ipairs(POSITIVE) do
-    if out[key] and out[key] <= 0 then
-      return nil, ("%s: setting '%s' must be more than 0 seconds"):format(what, key)
-    end
-  end
+  local wrong = out_of_range(what, "setting", out) or wrong_inside(what, out)
+  if wrong then return nil, wrong end
   if (out.max_retries or 0) < 0 or (out.retry_delay or 0) < 0 then
     return nil, ("%s: settings 'max_retries' and 'retry_delay' must not be negative"):format(what)
   end

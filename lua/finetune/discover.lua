@@ -25,8 +25,13 @@ function M.valid(name)
   return type(name) == "string" and #name < 64 and name:match("^[%w_-]+$") ~= nil
 end
 
+-- Opens a regular file, or gives nil: to open a FIFO would wait for its other end
+local function open(path)
+  return core.file_info(path) and io.open(path, "rb") or nil
+end
+
 local function file_exists(path)
-  local file <close> = io.open(path, "rb")
+  local file <close> = open(path)
   return file ~= nil
 end
 
@@ -55,7 +60,7 @@ end
 
 -- The variables that a file says it needs
 function M.needs(path)
-  local file <close> = io.open(path, "rb")
+  local file <close> = open(path)
   local text = "\n" .. (file and file:read(HEADER) or "")
   local list = {}
   for name in (text:match("\n%-%-+%s*needs:([^\n]*)") or ""):gmatch("[%w_]+") do list[#list + 1] = name end
@@ -67,7 +72,7 @@ local function scan(found, head, tail)
   local in_folder = tail:find("/", 1, true) -- such as ?/init.lua
   for _, entry in ipairs(core.list_dir(head) or {}) do
     local name = in_folder and entry or (entry:sub(-#tail) == tail and entry:sub(1, -#tail - 1))
-    if name and M.valid(name) and not found[name] and (not in_folder or file_exists(head .. name .. tail)) then
+    if name and M.valid(name) and not found[name] and file_exists(head .. name .. tail) then
       found[name] = head .. name .. tail
     end
   end

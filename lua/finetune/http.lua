@@ -27,15 +27,25 @@ end
 -- A request (the fields are those of finetune.h) -> response | nil, err
 function context.request(_, request) return ask(request) end
 
+-- Raises at the line of the provider's function, which called a method of ctx, or at `level`
+local function wrong(method, wanted, value, level)
+  local got = value == nil and "nothing" or "a " .. type(value)
+  error(("ctx:%s: takes %s, not %s"):format(method, wanted, got), level or 3)
+end
+
 -- Several at once -> array of responses in order | nil, the first error
 function context.all(_, requests, concurrency)
+  if type(requests) ~= "table" then wrong("all", "an array of requests", requests) end
   if #requests == 0 then return {} end
   local list = table.move(requests, 1, #requests, 1, {})
   list.concurrency = concurrency
   return ask(list)
 end
 
-function context.sleep(_, seconds) return ask(seconds + 0.0) end
+function context.sleep(_, seconds)
+  if type(seconds) ~= "number" then wrong("sleep", "seconds, a number", seconds) end
+  return ask(seconds + 0.0)
+end
 
 -- ---- verbs ----
 
@@ -59,14 +69,33 @@ local function send(self, method, where, body, options)
   return value_of(self:request(request))
 end
 
-function context:get(where, options) return send(self, "GET", where, nil, options) end
-function context:delete(where, options) return send(self, "DELETE", where, nil, options) end
-function context:post(where, body, options) return send(self, "POST", where, body, options) end
-function context:put(where, body, options) return send(self, "PUT", where, body, options) end
-function context:patch(where, body, options) return send(self, "PATCH", where, body, options) end
+-- Words for the arguments of a verb that cannot be sent
+local function check_verb(verb, self, where, options)
+  if type(where) ~= "string" then
+    wrong(verb, "a path or a URL, a string" .. (type(self) == "string" and " (call it with a colon)" or ""), where, 4)
+  end
+  if options ~= nil and type(options) ~= "table" then
+    wrong(verb, "further fields of the request as its last argument, a table", options, 4)
+  end
+end
+
+for _, verb in ipairs {"get", "delete"} do
+  context[verb] = function(self, where, options)
+    check_verb(verb, self, where, options)
+    return send(self, verb:upper(), where, nil, options)
+  end
+end
+
+for _, verb in ipairs {"post", "put", "patch"} do
+  context[verb] = function(self, where, body, options)
+    check_verb(verb, self, where, options)
+    return send(self, verb:upper(), where, body, options)
+  end
+end
 
 -- An answer in text/event-stream -> array of its events, `json` in those whose data is JSON
 function context:events(where, options)
+  check_verb("events", self, where, options)
   local request = {decode = "text", headers = {Accept = "text/event-stream"}}
   for key, value in pairs(options or {}) do request[key] = value end
   local text, err = send(self, "GET", where, nil, request)
@@ -86,11 +115,15 @@ function context.fail(kind, format, ...)
   return nil, core.error {kind = kind, message = format:format(...)}
 end
 
-function context:paginate(spec) return paginate.page(self, spec) end
+function context:paginate(spec)
+  if type(spec) ~= "table" then wrong("paginate", "a table", spec) end
+  return paginate.page(self, spec)
+end
 
 -- Calls f() until it gives a value (-> that value) or an error (-> nil, err); nil
 -- alone: ask again later
 function context:poll(f, options)
+  if type(f) ~= "function" then wrong("poll", "a function", f) end
   options = options or {}
   local delay, most = options.interval or 1, options.max_interval or 10
   local limit = core.now() + (options.timeout or 1800)
@@ -140,6 +173,7 @@ end
 -- ctx:upload{path = file, url = address}: raw PUT without credentials -> response
 -- ctx:upload{path = file, parts = {{url = …}, …}, part_size = n, concurrency = 4} -> array of responses
 function context:upload(t)
+  if type(t) ~= "table" or type(t.path) ~= "string" then wrong("upload", "a table with the file's path", t) end
   local info, why = core.file_info(t.path)
   if not info then return self.fail("usage", "upload: %s", why) end
   if t.parts then return self:all(slices(t, info), t.concurrency or 4) end

@@ -36,11 +36,14 @@ local finetune = {
   http = http,
 }
 
+local MOST = 1e9 -- seconds
+
 -- Waits: in finetune.run the others go on meanwhile.
 function finetune.sleep(seconds)
-  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
-    error("finetune.sleep: takes seconds, a number that is not negative", 2)
+  if type(seconds) ~= "number" or not (seconds >= 0 and seconds <= MOST) then
+    error("finetune.sleep: takes seconds, a number between 0 and 1e9", 2)
   end
+  wait.ready()
   local _, err = wait.await(core.sleep(seconds))
   if err then return nil, err end
   return true

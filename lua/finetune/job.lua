@@ -13,15 +13,18 @@ local await, start = wait.await, provider.start
 
 local DAY = 86400 -- seconds: the deadline where none is given
 local FIRST, MOST, GROWTH = 1, 10, 1.5
+local LONGEST = 1e9 -- seconds: more, math.huge too, is no more than that
 local FINISHED = {succeeded = true, failed = true, cancelled = true}
 local PASSING = {transport = true, timeout = true, server = true, rate_limit = true}
 
 -- ---- one poll ----
 
+local function sleep(seconds) return core.sleep(math.min(math.max(seconds, 0), LONGEST)) end
+
 -- The call's result, or nil, err when `limit` (core.now() time) comes first
 local function within(limit, call)
   if call:done() then return call:result() end
-  local timer <close> = core.sleep(math.max(0, limit - core.now()))
+  local timer <close> = sleep(limit - core.now())
   timer:on_done(function(over) -- not where the timer itself failed; of a call that is done: does nothing
     if over then call:cancel() end
   end)
@@ -40,7 +43,7 @@ local function timed_out(self, poll, last)
 end
 
 local function new_poll(op, p)
-  local poll = {op = op, id = p.job_id, timeout = p.timeout or DAY,
+  local poll = {op = op, id = p.job_id, timeout = math.min(p.timeout or DAY, LONGEST),
     delay = p.interval or FIRST, most = math.max(p.max_interval or MOST, p.interval or 0)}
   poll.limit = core.now() + poll.timeout
   return poll
@@ -51,7 +54,8 @@ local function pause(poll, err)
   local left = poll.limit - core.now()
   if left <= 0 then return false end
   local asked = err and err.retry_after or 0
-  await(core.sleep(math.min(left, math.max(poll.delay, asked))))
+  wait.ready()
+  await(sleep(math.min(left, math.max(poll.delay, asked))))
   poll.delay = math.min(poll.delay * GROWTH, poll.most)
   return core.now() < poll.limit
 end
@@ -59,6 +63,7 @@ end
 -- An operation of this poll. An error that will pass is `nil` alone; one that will
 -- not is `nil, err`.
 local function ask(self, poll, op, params)
+  wait.ready()
   local value, err = within(poll.limit, start(self, op, params))
   if value then return value end
   if passing(err) or core.now() >= poll.limit then
@@ -72,7 +77,7 @@ end
 
 local function first_error(self, id)
   if not core.supports(self, "list_events") then return nil end
-  local page = await(start(self, "list_events", {job_id = id}))
+  local page = provider.perform(self, "list_events", {job_id = id})
   for _, event in ipairs(page and page.data or {}) do
     if event.level == "error" and event.message then return event.message end
   end
@@ -155,7 +160,9 @@ local TIMES = "job_id:id! timeout:number interval:number max_interval:number "
 local WAIT = check.parse(TIMES .. "on_progress:function")
 local FOLLOW = check.parse(TIMES .. "limit:integer")
 
-local function read(what, spec, first, rest)
+local function read(self, what, spec, first, rest)
+  local not_one = provider.no_provider(self, what)
+  if not_one then return nil, not_one end
   local p, why = check.arguments(what, spec, first, rest)
   if not p then return nil, why end
   for _, name in ipairs {"interval", "max_interval"} do
@@ -167,13 +174,13 @@ local function read(what, spec, first, rest)
 end
 
 function core.methods:wait(first, rest)
-  local p, why = read("wait", WAIT, first, rest)
+  local p, why = read(self, "wait", WAIT, first, rest)
   if not p then error(why, 2) end
   return wait_for(self, p)
 end
 
 function core.methods:follow(first, rest)
-  local p, why = read("follow", FOLLOW, first, rest)
+  local p, why = read(self, "follow", FOLLOW, first, rest)
   if not p then error(why, 2) end
   return follow(self, p)
 end

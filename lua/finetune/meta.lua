@@ -95,7 +95,7 @@ function finetune.run(...) end
 ---@return table results, table errors, integer? first  as of finetune.run
 function finetune.map(list, f, options) end
 
----@param seconds number
+---@param seconds number  0 to 1e9
 ---@return true? ok, finetune.error? err
 function finetune.sleep(seconds) end
 

@@ -24,13 +24,14 @@
 ---@field cause? any
 ---@field report? finetune.report  of prepare_data
 ---@field candidates? finetune.job[]  of create_job with kind "conflict": one of these may be it
+---@field token? string  of create_job with kind "conflict": give it to create_job as `token` to go on
 
 -- ---- values ----
 
 ---@class finetune.job
 ---@field id string
 ---@field status string  pending validating queued running paused finalizing cancelling succeeded failed cancelled; another word is the service's own, and not the end
----@field raw_status string  the service's word
+---@field raw_status? string  the service's word, where it said one
 ---@field model? string
 ---@field fine_tuned_model? string  once it has succeeded
 ---@field created_at? integer
@@ -110,7 +111,7 @@
 ---@field warnings {line: integer, path: string, rule: string, message: string}[]
 ---@field error_count integer  all of them
 ---@field warning_count integer
----@field format string  chat, prompt or preference
+---@field format string  chat, completion or preference
 ---@field output? string
 ---@field bytes integer
 ---@field text? string  the JSONL, where no output was given
@@ -125,7 +126,7 @@
 
 ---@class finetune.params.prepare_data: finetune.params
 ---@field examples? table|function|userdata|string  array, iterator function (each example a table, or a string of JSON), or a path
----@field path? string  a JSONL file, in place of examples
+---@field path? string  a JSONL file, in place of examples: one of the two is given
 ---@field format? string  chat, completion, preference; found out where absent
 ---@field format_type? string  another name of format
 ---@field output? string  the JSONL file to write; it appears whole, or not at all

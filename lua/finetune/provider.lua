@@ -17,6 +17,8 @@ for i, op in ipairs(core.ops) do
   op_names[i] = op.name
 end
 
+local NO_MEMORY = "not enough memory" -- Lua's own words
+
 -- ---- parameters ----
 
 -- The parameters that a provider adds to its operations, parsed once a registration
@@ -45,19 +47,32 @@ local function rename_format(params)
   return params
 end
 
--- A caller's arguments -> a new table that the core may keep, or nil, words
-local function read(self, op, first, rest)
-  if type(self) ~= "userdata" then
-    return nil, ("%s: call it with a colon, provider:%s(...)"):format(op, op)
-  end
-  local params, why = check.arguments(op, specs[op], first, rest, more_params(self, op))
-  if params and op == "prepare_data" then return rename_format(params) end
+-- prepare_data takes its examples from one place
+local function one_source(params)
+  local given, path = params.examples ~= nil, params.path ~= nil
+  if given and path then return nil, "prepare_data: 'examples' and 'path' are both given; give one of them" end
+  if given or path then return rename_format(params) end
+  return nil, "prepare_data: parameter 'examples' is missing (an array or an iterator), or 'path' (a JSONL file)"
+end
+
+-- Words for a method that was called on something else, or nil
+function M.no_provider(self, what)
+  if core.is_provider(self) then return nil end
+  return ("%s: call it with a colon on a provider, provider:%s(...)"):format(what, what)
+end
+
+-- A caller's arguments -> a new table that the core may keep, or nil, words. `what`:
+-- the method's name, where it is not the operation's
+local function read(self, op, first, rest, what)
+  what = what or op
+  local not_one = M.no_provider(self, what)
+  if not_one then return nil, not_one end
+  local params, why = check.arguments(what, specs[op], first, rest, more_params(self, op))
+  if params and op == "prepare_data" then return one_source(params) end
   return params, why
 end
 
 -- ---- examples from a function: pulled here, in the caller's coroutine, so that it may wait ----
-
-local NO_MEMORY = "not enough memory" -- Lua's own words
 
 -- Does a Lua function serve prepare_data? It is given an array, for it knows no dataset.
 local function own_prepare(self)
@@ -119,35 +134,48 @@ end
 
 local start = M.start
 
+-- Starts it and waits -> its result. Where a wait is impossible nothing is started.
+function M.perform(self, op, params)
+  wait.ready()
+  return await(start(self, op, params))
+end
+
 for _, op in ipairs(op_names) do
   methods[op] = function(self, first, rest)
     local params, why = read(self, op, first, rest)
     if not params then error(why, 2) end
-    return await(start(self, op, params))
+    return M.perform(self, op, params)
   end
 end
 
-local function known(what, op)
-  if specs[op] then return true end
-  return false, check.unknown(what, "operation", op, op_names)
+-- Words for what is wrong with a method's provider or operation, or nil
+local function wrong_op(self, what, op)
+  local why = M.no_provider(self, what)
+  if why or specs[op] then return why end
+  if type(op) == "string" then return check.unknown(what, "operation", op, op_names) end
+  return ("%s: takes the name of an operation, such as 'create_job', not %s"):format(
+    what, op == nil and "nothing" or "a " .. type(op))
 end
 
 function methods:async(op, first, rest)
-  local ok, why = known("async", op)
-  if not ok then error(why, 2) end
-  local params
-  params, why = read(self, op, first, rest)
+  local wrong = wrong_op(self, "async", op)
+  if wrong then error(wrong, 2) end
+  local params, why = read(self, op, first, rest)
   if not params then error(why, 2) end
   return start(self, op, params)
 end
 
 function methods:supports(op)
-  local ok, why = known("supports", op)
-  if not ok then error(why, 2) end
+  local why = wrong_op(self, "supports", op)
+  if why then error(why, 2) end
   return core.supports(self, op)
 end
 
-function methods:close() core.close(self) end
+function methods:close()
+  local why = M.no_provider(self, "close")
+  if why then error(why, 2) end
+  core.close(self)
+end
 
 -- ---- the plural nouns: all pages of a list ----
 
@@ -157,15 +185,15 @@ function M.fetcher(self, op, params)
     local p = {}
     for key, value in pairs(params) do p[key] = value end
     p.after = after
-    return await(start(self, op, p))
+    return M.perform(self, op, p)
   end
 end
 
 for _, noun in ipairs {"jobs", "files", "events", "checkpoints", "models"} do
   local op = "list_" .. noun
   methods[noun] = function(self, first, rest)
-    local params, why = read(self, op, first, rest)
-    if not params then error((why:gsub("^" .. op, noun, 1)), 2) end
+    local params, why = read(self, op, first, rest, noun)
+    if not params then error(why, 2) end
     return pages.items(op, M.fetcher(self, op, params), params.after)
   end
 end

@@ -28,6 +28,10 @@ end
 local OPTIONS = check.parse("-replace:boolean")
 
 function M.register(P, options)
+  if type(P) ~= "table" then
+    error(("register: takes a provider's table {name = ..., create_job = function(ctx, params) ... end, ...}, not %s")
+      :format(P == nil and "nothing" or "a " .. type(P)), 2)
+  end
   if options ~= nil and type(options) ~= "table" then
     error("register: the second argument must be a table such as {replace = true}", 2)
   end
@@ -68,12 +72,16 @@ local function names()
   return list
 end
 
-local function unknown(name)
+-- " (did you mean 'openai'?); there are: …"
+local function advice(name)
   local list = names()
   local near = core.nearest(name, list)
+  return (near and (" (did you mean '%s'?)"):format(near) or "") .. "; " .. check.there_are(list)
+end
+
+local function unknown(name)
   return nil, core.error {kind = "config", provider = name,
-    message = ("there is no provider '%s'%s; there are: %s"):format(
-      name, near and (" (did you mean '%s'?)"):format(near) or "", table.concat(list, ", "))}
+    message = ("there is no provider '%s'%s"):format(name, advice(name))}
 end
 
 local function load(name)
@@ -94,7 +102,7 @@ function M.get_provider(name)
   if P then return P end
   if not discover.valid(name) then
     return nil, core.error {kind = "config",
-      message = ("'%s' cannot be a provider: names are letters, digits, '-' and '_'"):format(name)}
+      message = ("'%s' cannot be a provider: names are letters, digits, '-' and '_'%s"):format(name, advice(name))}
   end
   return load(name)
 end

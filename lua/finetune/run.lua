@@ -56,10 +56,6 @@ local function spawn(job)
   local task = {co = coroutine.create(work), job = job}
   local function continue() resume(task) end
   core.waiters[task.co] = function(call)
-    if not coroutine.isyieldable() then
-      wait.refuse("cannot wait here: a C function (such as table.sort, string.gsub or require) is in between; "
-        .. "start the call with provider:async and wait outside")
-    end
     task.waiting = call
     wait.suspend(call, continue)
   end
@@ -90,6 +86,7 @@ local function run_all(list, n, f, concurrency)
     wait.refuse("finetune.run and finetune.map cannot start inside a callback or a foreign coroutine: "
       .. "there is nobody to wait for them; use call:on_done")
   end
+  wait.ready()
   local job = {list = list, n = n, f = f, next = 1, results = {n = n}, errors = {}}
   job.left = math.min(n, concurrency)
   for _ = 1, job.left do spawn(job) end
@@ -102,6 +99,9 @@ end
 function M.map(list, f, options)
   if type(list) ~= "table" then error("finetune.map: the first argument must be an array", 2) end
   if type(f) ~= "function" then error("finetune.map: the second argument must be a function", 2) end
+  if options ~= nil and type(options) ~= "table" then
+    error("finetune.map: the third argument must be a table such as {concurrency = 10}", 2)
+  end
   local given, why = check.params("finetune.map", OPTIONS, options or {})
   if not given then error(why, 2) end
   local concurrency = given.concurrency or CONCURRENCY

@@ -35,6 +35,7 @@ end
 local function run_in_c(ctx, name, op, params)
   local instance, err = base_instance(ctx, name)
   if not instance then return nil, err end
+  wait.ready()
   local value
   value, err = wait.await(core.start(instance, op, params))
   if err then err.provider = ctx.provider.name end

@@ -7,10 +7,31 @@
 local core = require "finetune.core"
 
 local M = {}
-local waiters = core.waiters -- coroutine -> function(call); "default" and "started": see M.install
+local waiters = core.waiters -- coroutine -> function(call); "default", "started", "check": see M.install
+
+-- Raises a mistake in the use of the library.
+function M.refuse(message)
+  error(core.error {kind = "usage", message = message}, 0)
+end
+
+-- Raises where a wait is impossible. To be called before anything is begun that will be
+-- waited for: a refused call must not have sent its request already.
+function M.ready()
+  if waiters[coroutine.running()] then
+    if not coroutine.isyieldable() then
+      M.refuse("cannot wait here: a C function (such as table.sort, string.gsub or require) is in between; "
+        .. "start the call with provider:async and wait outside")
+    end
+  elseif waiters.default then
+    if waiters.check then waiters.check() end
+  elseif core.inside() then
+    core.step(0) -- raises, and says why
+  end
+end
 
 function M.await(call)
   if not call:done() then
+    M.ready()
     local wait = waiters[coroutine.running()] or waiters.default
     if wait then
       wait(call)
@@ -26,11 +47,6 @@ core.call_methods.await = M.await
 -- The waiter that counts here, or nil: then a plain script steps the engine
 function M.waiter()
   return waiters[coroutine.running()] or waiters.default
-end
-
--- Raises a mistake in the use of the library.
-function M.refuse(message)
-  error(core.error {kind = "usage", message = message}, 0)
 end
 
 -- Suspends the running coroutine until the call is done; resume(co) continues it.
@@ -50,15 +66,15 @@ function M.suspend(call, resume)
 end
 
 -- For loop adapters. wait(call) is used by every coroutine without a waiter of its own;
--- started() is called after each operation has begun. Answers the function that
--- takes them out again.
-function M.install(name, wait, started)
+-- started() is called after each operation has begun; check() raises where wait would refuse.
+-- Answers the function that takes them out again.
+function M.install(name, wait, started, check)
   if waiters.default then
     M.refuse(("finetune.loop.%s: a loop adapter is started already; stop() it first"):format(name))
   end
-  waiters.default, waiters.started = wait, started
+  waiters.default, waiters.started, waiters.check = wait, started, check
   return function()
-    if waiters.default == wait then waiters.default, waiters.started = nil, nil end
+    if waiters.default == wait then waiters.default, waiters.started, waiters.check = nil, nil, nil end
   end
 end
 

@@ -40,7 +40,8 @@ describe("rubbish of a provider", function()
     local cycle = {message = "round"}
     cycle.cause = cycle
     local teller = setmetatable({}, {__tostring = function() return "the key is " .. KEY end})
-    for _, thrown in ipairs {{}, cycle, teller, {kind = "nonsense", message = {}}, {message = false}, 5, "words", true} do
+    local thrown_things = {{}, cycle, teller, {kind = "nonsense", message = {}}, {message = false}, 5, "words", true}
+    for _, thrown in ipairs(thrown_things) do
       for _, f in ipairs {function() return nil, thrown end, function() error(thrown) end} do
         local value, err = run(f, "get_job", "x")
         assert.is_nil(value)

@@ -66,11 +66,14 @@ local function pause()
   if copas.pauseforever then copas.pauseforever() else copas.sleep(-1) end
 end
 
-local function suspend(call)
+local function check()
   if not (copas.running and coroutine.isyieldable()) then
     wait.refuse("under copas a call cannot be waited for outside of a copas thread; "
       .. "use copas.addthread(function() … end), or provider:async and call:on_done")
   end
+end
+
+local function suspend(call)
   started()
   local co = coroutine.running()
   call:on_done(function() copas.wakeup(co) end)
@@ -79,7 +82,7 @@ end
 
 -- on_error(err): given what callbacks raise; without it, copas' own handler gets it
 function M.start(on_error_hook)
-  restore = wait.install("copas", suspend, started)
+  restore = wait.install("copas", suspend, started, check)
   active, on_error, running = {}, on_error_hook, false
   if core.pending() > 0 then started() end
 end

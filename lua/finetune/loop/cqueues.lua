@@ -49,12 +49,15 @@ function started()
   end)
 end
 
-local function suspend(call)
+local function check()
   local _, direct = cqueues.running()
-  if not direct then
+  if not (direct and coroutine.isyieldable()) then
     wait.refuse("under cqueues a call cannot be waited for outside of a coroutine of the controller; "
       .. "use cq:wrap(function() … end), or provider:async and call:on_done")
   end
+end
+
+local function suspend(call)
   started()
   local done = condition.new()
   call:on_done(function() done:signal() end)
@@ -63,7 +66,7 @@ end
 
 -- cq: the controller; on_error(err): given what callbacks raise (optional)
 function M.start(cq, on_error_hook)
-  restore = wait.install("cqueues", suspend, started)
+  restore = wait.install("cqueues", suspend, started, check)
   active, controller, on_error, running = {}, cq, on_error_hook, false
   if core.pending() > 0 then started() end
 end

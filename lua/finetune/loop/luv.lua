@@ -28,11 +28,14 @@ local function resume(co)
   if not ok then on_error(type(err) == "string" and debug.traceback(co, err) or err) end
 end
 
-local function suspend(call)
+local function check()
   if not coroutine.isyieldable() then
     wait.refuse("under luv a call cannot be waited for in the main coroutine or inside a callback; "
       .. "use coroutine.wrap(function() … end)(), or provider:async and call:on_done")
   end
+end
+
+local function suspend(call)
   uv.ref(handle)
   wait.suspend(call, resume)
 end
@@ -42,7 +45,7 @@ function M.start(on_error_hook)
   if type(on_error_hook) ~= "function" then
     error("finetune.loop.luv: start takes a function that is given errors", 2)
   end
-  restore = wait.install("luv", suspend, function() uv.ref(handle) end)
+  restore = wait.install("luv", suspend, function() uv.ref(handle) end, check)
   on_error, active = on_error_hook, true
   handle = handle or assert(uv.new_poll(core.pollfd()))
   handle:start("r", step)
