@@ -336,6 +336,8 @@ static void push_transport_error(lua_State *L, ft_transfer *t) {
              "the TLS certificate of %s is not trusted: %s (give ca_file for a private "
              "authority)",
              host, words);
+  else if (t->code == CURLE_OUT_OF_MEMORY && t->head.len > 0) /* libcurl's word for both */
+    ft_error(L, "transport", "%s: a header of the answer is too long, or memory ran out", host);
   else
     ft_error(L, t->code == CURLE_OUT_OF_MEMORY ? "memory" : "transport", "%s: %s", host, words);
   lua_remove(L, -2);

@@ -193,6 +193,8 @@ describe("a header that", function()
 
   it("is larger than libcurl takes fails the call, not the process", function()
     local err = live.failed(outcome(header "huge"))
+    assert.equal("transport", err.kind) -- not "memory": a service cannot choose that
+    assert.matches("a header of the answer is too long", err.message)
     assert.equal(1, err.attempts)
     assert.equal(1, #s:requests())
     works(cold())
