@@ -72,11 +72,7 @@ static void error_normalize(lua_State *L, const char *kind) {
 static void error_from_table(lua_State *L) { /* [-1, +1] */
   int from = lua_gettop(L);
   lua_newtable(L);
-  for (lua_pushnil(L); lua_next(L, from); lua_pop(L, 1)) {
-    lua_pushvalue(L, -2);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, from + 1);
-  }
+  ft_copy_pairs(L, from, from + 1);
   lua_pushliteral(L, "message");
   if (lua_rawget(L, from + 1) == LUA_TNIL && luaL_getmetafield(L, from, "__tostring") != LUA_TNIL) {
     luaL_tolstring(L, from, NULL);
@@ -308,11 +304,7 @@ int ft_error_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   lua_newtable(L);
-  for (lua_pushnil(L); lua_next(L, 1);) {
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, 2);
-  }
+  ft_copy_pairs(L, 1, 2);
   luaL_setmetatable(L, FT_ERROR_META);
   return 1;
 }

@@ -324,7 +324,7 @@ struct ft_transfer {
   CURLcode code;
   const char *fault; /* static words, set by a callback or before sending */
   int fault_data;    /* the fault lies in the caller's file */
-  double began, retry_after, last_up, last_down;
+  double began, retry_after;
   curl_off_t up, down, up_total, down_total;
   char errbuf[CURL_ERROR_SIZE];
 };
@@ -403,7 +403,9 @@ int ft_new_metatable(lua_State *L, const char *name); /* [raise] [0, +1] util.c;
 ft_buf *ft_box(lua_State *L, size_t max); /* [raise] [0, +1] */
 void ft_box_close(lua_State *L);          /* [-1, 0] */
 void ft_util_open(lua_State *L);
-int ft_nearest(lua_State *L);                                   /* core.nearest */
+void ft_copy_pairs(lua_State *L, int from, int to);                   /* [raise] absolute indices */
+void ft_set_string(lua_State *L, const char *key, const char *value); /* [raise] */
+int ft_nearest(lua_State *L);                                         /* core.nearest */
 void ft_push_nearest(lua_State *L, const char *word, int list); /* [raise] [0, +1] string or nil */
 int ft_list_dir(lua_State *L);                                  /* core.list_dir */
 int ft_random_token(lua_State *L);

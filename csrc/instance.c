@@ -19,16 +19,6 @@ static int bad_config(lua_State *L, const char *words) {
 
 /* ---- completing ---- */
 
-static void copy_pairs(lua_State *L, int from, int to) {
-  if (!lua_istable(L, from))
-    return;
-  for (lua_pushnil(L); lua_next(L, from);) {
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, to);
-  }
-}
-
 /* config[key] = the first of the variables named by the array or string on top */
 static void from_environment(lua_State *L, const char *key, int names) {
   lua_Integer n = lua_istable(L, names) ? (lua_Integer)lua_rawlen(L, names) : 1;
@@ -70,8 +60,8 @@ static void complete_facts(lua_State *L) {
     lua_newtable(L);
     lua_getfield(L, I_FACTS, merged[i]);
     lua_getfield(L, I_CONFIG, merged[i]);
-    copy_pairs(L, I_TOP + 2, I_TOP + 1);
-    copy_pairs(L, I_TOP + 3, I_TOP + 1);
+    ft_copy_pairs(L, I_TOP + 2, I_TOP + 1);
+    ft_copy_pairs(L, I_TOP + 3, I_TOP + 1);
     lua_settop(L, I_TOP + 1);
     lua_setfield(L, I_CONFIG, merged[i]);
   }
@@ -360,7 +350,7 @@ static ft_instance *instance_new(lua_State *L, ft_engine *E, const ft_registrati
 }
 
 static int complete(lua_State *L, ft_instance *inst) { /* 1, or 0 and an error on top */
-  copy_pairs(L, I_USER, I_CONFIG);
+  ft_copy_pairs(L, I_USER, I_CONFIG);
   complete_environment(L);
   complete_facts(L);
   if (!check_key(L))

@@ -203,13 +203,7 @@ static int check_taken(lua_State *L, const char *name) {
 static void push_copy(lua_State *L, int idx) {
   idx = lua_absindex(L, idx);
   lua_newtable(L);
-  if (!lua_istable(L, idx))
-    return;
-  for (lua_pushnil(L); lua_next(L, idx);) {
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, -4);
-  }
+  ft_copy_pairs(L, idx, lua_gettop(L));
 }
 
 /* facts: the base's, overridden by the table's own data; pairs tables (env,
@@ -237,11 +231,7 @@ static void push_facts(lua_State *L) {
     if (type == LUA_TTABLE && pairs) {
       lua_getfield(L, facts, key);
       push_copy(L, -1);
-      for (lua_pushnil(L); lua_next(L, facts + 1);) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, facts + 3);
-      }
+      ft_copy_pairs(L, facts + 1, facts + 3);
       lua_setfield(L, facts, key);
     } else if (type != LUA_TNIL && type != LUA_TFUNCTION)
       lua_setfield(L, facts, key);

@@ -221,11 +221,6 @@ static const char *kind_of(int status) {
   }
 }
 
-static void set_string(lua_State *L, const char *key, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
-
 /* copies `from`.key, a string or number, to error.key; the error is at `err` */
 static int take(lua_State *L, int err, int from, const char *key, const char *as) {
   if (lua_getfield(L, from, key) == LUA_TNUMBER || lua_type(L, -1) == LUA_TSTRING) {
@@ -430,10 +425,10 @@ static int trace(lua_State *L) { /* transfer -- ; protected by ft_trace */
   lua_getiuservalue(L, 2, FT_IU_SECRETS);
   lua_getfield(L, 3, "on_trace");
   lua_createtable(L, 0, 12);
-  set_string(L, "provider", t->inst->reg->name);
+  ft_set_string(L, "provider", t->inst->reg->name);
   if (t->call != NULL)
-    set_string(L, "op", ft_op_name(t->call->op));
-  set_string(L, "method", t->method);
+    ft_set_string(L, "op", ft_op_name(t->call->op));
+  ft_set_string(L, "method", t->method);
   set_url(L, t);
   if (t->net == FT_NET_OK && t->status > 0) {
     lua_pushinteger(L, t->status);

@@ -9,11 +9,6 @@
 
 #include <string.h>
 
-static void set_string(lua_State *L, const char *key, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
-
 /* [0, 0] table on top gets `headers`, lower-case names */
 static void describe_headers(lua_State *L, const ft_transfer *t) {
   lua_newtable(L);
@@ -103,8 +98,8 @@ static int scripted(lua_State *L) {
   lua_getiuservalue(L, 3, FT_IU_CONFIG);
   lua_getfield(L, 4, "transport");
   lua_newtable(L);
-  set_string(L, "method", t->method);
-  set_string(L, "url", t->url.data);
+  ft_set_string(L, "method", t->method);
+  ft_set_string(L, "url", t->url.data);
   describe_headers(L, t);
   describe_body(L, t, 2);
   lua_call(L, 1, 2);

@@ -50,6 +50,25 @@ void ft_util_open(lua_State *L) {
   lua_pop(L, 1);
 }
 
+/* ---- tables ---- */
+
+/* [0, 0] every pair of the table at `from` into the one at `to`; no table: none */
+void ft_copy_pairs(lua_State *L, int from, int to) {
+  if (!lua_istable(L, from))
+    return;
+  for (lua_pushnil(L); lua_next(L, from);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, to);
+  }
+}
+
+/* [0, 0] a field of the table on top */
+void ft_set_string(lua_State *L, const char *key, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
 /* ---- percent-encoding, RFC 3986: all but the unreserved ---- */
 
 void ft_escape(ft_buf *b, const char *s, size_t len) {

@@ -36,7 +36,7 @@ http {
   ssl_certificate_key server.key;
   ssl_session_cache shared:s:1m;
   root www;
-  location_placeholder
+  @SERVERS@
 }
 ]]
 
@@ -148,7 +148,7 @@ local function nginx(sink_port)
   local servers = SERVER:format(http, "", sink_port) .. SERVER:format(tls, "ssl", sink_port)
     .. SERVER:format(h2, "ssl http2", sink_port)
   local user = io.popen("id -u"):read "n" == 0 and "user root;" or ""
-  write(DIR .. "/nginx.conf", (NGINX:format(user):gsub("location_placeholder", function() return servers end)))
+  write(DIR .. "/nginx.conf", (NGINX:format(user):gsub("@SERVERS@", function() return servers end)))
   must(("mkdir -p %s/www %s/tmp"):format(DIR, DIR))
   write(DIR .. "/www/job.json", JOB:format(("x"):rep(680 - (#JOB - #"%s"))))
   -- nginx does not watch its standard input: a shell does, and ends it

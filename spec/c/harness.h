@@ -171,4 +171,18 @@ static inline void hang_guard(unsigned seconds) {
   alarm(seconds);
 }
 
+/* the file that the scripts upload */
+static inline void write_dataset(const char *folder) {
+  char path[64];
+  snprintf(path, sizeof path, "%s/train.jsonl", folder);
+  FILE *f = fopen(path, "w");
+  for (int i = 0; f != NULL && i < 3; i++)
+    fprintf(f,
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"question %d\"},"
+            "{\"role\":\"assistant\",\"content\":\"answer\"}]}\n",
+            i);
+  if (f != NULL)
+    fclose(f);
+}
+
 #endif

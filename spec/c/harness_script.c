@@ -33,19 +33,6 @@ static int run_script(lua_State *L, const char *script) {
   return state_call(L, 3);
 }
 
-static void write_dataset(void) {
-  char path[64];
-  snprintf(path, sizeof path, "%s/train.jsonl", folder);
-  FILE *f = fopen(path, "w");
-  for (int i = 0; f != NULL && i < 3; i++)
-    fprintf(f,
-            "{\"messages\":[{\"role\":\"user\",\"content\":\"question %d\"},"
-            "{\"role\":\"assistant\",\"content\":\"answer\"}]}\n",
-            i);
-  if (f != NULL)
-    fclose(f);
-}
-
 static void remove_folder(Tally *t) {
   static const char *const names[] = {"train.jsonl", "out.jsonl", "results.csv"};
   char path[64];
@@ -66,7 +53,7 @@ int main(void) {
   snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", server.port);
   if (mkdtemp(folder) == NULL)
     return EXIT_FAILURE;
-  write_dataset();
+  write_dataset(folder);
   hang_guard(300);
   lua_State *all = state_new(&m);
   for (int i = 0; i < SCRIPTS; i++)

@@ -258,19 +258,6 @@ static int number_of(const Section *list, int i) {
   return n;
 }
 
-static void write_dataset(void) {
-  char path[64];
-  snprintf(path, sizeof path, "%s/train.jsonl", folder);
-  FILE *f = fopen(path, "w");
-  for (int i = 0; f != NULL && i < 3; i++)
-    fprintf(f,
-            "{\"messages\":[{\"role\":\"user\",\"content\":\"question %d\"},"
-            "{\"role\":\"assistant\",\"content\":\"answer\"}]}\n",
-            i);
-  if (f != NULL)
-    fclose(f);
-}
-
 static void remove_folder(void) {
   static const char *const names[] = {"train.jsonl", "out.jsonl", "results.csv"};
   char path[64];
@@ -288,7 +275,7 @@ static int oom_main(int argc, char **argv, const char *const *scripts) {
   Tally t = {0, 0};
   if (mkdtemp(folder) == NULL)
     return EXIT_FAILURE;
-  write_dataset();
+  write_dataset(folder);
   hang_guard(HANG);
   int n = list_sections(list, scripts);
   for (int i = 0; i < n; i++) {
