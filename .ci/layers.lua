@@ -33,7 +33,7 @@ local LAYERS = {
   {
     name = "the transport and the module itself",
     files = {"request", "source", "http", "transfer", "response", "redirect", "scripted", "engine", "step", "admit",
-      "timer", "core"},
+      "stream", "timer", "core"},
     headers = {"ft.h", "buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "dataset.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["curl/curl.h"] = true},
     lua = true,

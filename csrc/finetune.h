@@ -146,9 +146,17 @@ typedef struct ft_provider {
 **                3xx that is listed is not followed
 **   decode       "json" (default), "text" (body as string), "none"
 **   output       path: the body goes to this file, atomically
+**   read_for     seconds from when the attempt is sent: then an answer that goes on
+**                (the events of a running job) ends as a success with what has come
+**   read_idle    seconds: so does one whose body has begun and then is silent so long
 **   timeout, max_bytes, auth (boolean), tag (any value; comes back)
+** read_for and read_idle begin to count when the headers of an accepted status are
+** in: until then, for any other status, and where there is no read_for, `timeout` is
+** the limit. They go with no output and no file. What broke off after its first byte
+** is not tried again. Over HTTP/1.1 the connection of a partial answer is closed.
 ** A response is {status, json | body, url, tag, bytes} with `headers`, a table
-** of lower-case names. JSON null members of objects are gone, null in an array
+** of lower-case names, and `partial` = true where read_for or read_idle ended it. JSON null members
+*of objects are gone, null in an array
 ** is push_null's value, whole numbers are integers.
 */
 typedef struct ft_api {

@@ -304,7 +304,7 @@ struct ft_transfer {
   struct curl_slist *headers;
   curl_mime *mime;
   ft_buf url, head, body;
-  ft_timer timer; /* backoff, or the deadline of a detached one */
+  ft_timer timer; /* backoff, or the deadline of an attempt */
   ft_source *src; /* FT_SOURCES_MAX of them, anchored; NULL: none. Few transfers have any, and
                      malloc is slow beyond 1 KiB */
   int nsrc;
@@ -317,6 +317,9 @@ struct ft_transfer {
   char method[16];
   int accept[8], naccept;
   double timeout;
+  double read_for, read_idle; /* see finetune.h; 0: not given */
+  double read_until, heard;   /* when read_for is over; when the body's last bytes came, 0 none */
+  int flowing, partial;       /* an accepted answer to be read so; it was ended early */
   int attempt, hops, status, in_multi, file_transfer;
   int unsent;  /* the last attempt certainly never left */
   int foreign; /* the URL is not the service's own: its query may be a credential */
@@ -346,8 +349,14 @@ int ft_source_seek(void *source, curl_off_t offset, int origin);
 int ft_sources_open(ft_transfer *t); /* 0: t->fault says why not */
 void ft_sources_close(ft_transfer *t);
 
+/* stream.c: answers that are read for a time and not to their end */
+int ft_stream_is(const ft_transfer *t);
+void ft_stream_head(ft_transfer *t);  /* a head is in: called from libcurl's callbacks, as ... */
+void ft_stream_bytes(ft_transfer *t); /* ... when bytes of a body are */
+
 /* http.c */
-int ft_http_take(ft_transfer *t); /* gets a handle, set up; 0: no memory */
+void ft_http_learn(ft_transfer *t); /* which HTTP its host speaks */
+int ft_http_take(ft_transfer *t);   /* gets a handle, set up; 0: no memory */
 void ft_http_give(ft_transfer *t);
 int ft_http_part(curl_mimepart *part, ft_source *s);
 /* scripted.c: in place of a socket: seconds until the answer, < 0 never */

@@ -40,8 +40,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *ud) {
   (void)size;
   if (n > 5 && memcmp(p, "HTTP/", 5) == 0)
     ft_buf_clear(&t->head);
-  if (ft_buf_add(&t->head, p, n))
+  if (ft_buf_add(&t->head, p, n)) {
+    if (*p == '\r' || *p == '\n') /* the blank line */
+      ft_stream_head(t);
     return n;
+  }
   t->fault = t->head.full ? "the headers of the answer are too large" : "not enough memory";
   return 0;
 }
@@ -73,8 +76,10 @@ static size_t on_body(char *p, size_t size, size_t n, void *ud) {
       t->body.full = 1;
     else
       return write_output(t, p, n) ? n : 0;
-  } else if (ft_buf_add(&t->body, p, n))
+  } else if (ft_buf_add(&t->body, p, n)) {
+    ft_stream_bytes(t);
     return n;
+  }
   if (t->body.full)
     t->fault = "the answer is larger than max_bytes";
   else
@@ -136,7 +141,7 @@ static void setup_times(ft_transfer *t) {
   if (t->file_transfer) { /* a big file takes as long as it takes, while it moves */
     set_long(h, CURLOPT_LOW_SPEED_LIMIT, 1);
     set_long(h, CURLOPT_LOW_SPEED_TIME, (long)ceil(t->timeout));
-  } else
+  } else if (!ft_stream_is(t)) /* such a one may go on after `timeout`: see stream.c */
     set_long(h, CURLOPT_TIMEOUT_MS, (long)ceil(t->timeout * 1000));
 }
 
@@ -210,7 +215,8 @@ static int setup_all(ft_transfer *t) {
 
 /* a GET of the plain kind: its handle serves the next one as it is */
 static int is_plain(const ft_transfer *t) {
-  return strcmp(t->method, "GET") == 0 && !t->has_body && !t->once && !t->file_transfer;
+  return strcmp(t->method, "GET") == 0 && !t->has_body && !t->once && !t->file_transfer &&
+         !ft_stream_is(t);
 }
 
 /* 1 with a handle that is set up, or 0: no memory */
@@ -241,6 +247,15 @@ void ft_http_give(ft_transfer *t) {
     curl_easy_cleanup(idle.easy);
   else
     ft_engine_easy_done(t->E, idle);
+}
+
+void ft_http_learn(ft_transfer *t) {
+  long version = 0;
+  if (curl_easy_getinfo(t->easy.easy, CURLINFO_HTTP_VERSION, &version) != CURLE_OK)
+    return;
+  ft_admit_learn(t, version);
+  if (version == CURL_HTTP_VERSION_1_1 || version == CURL_HTTP_VERSION_1_0)
+    ft_engine_seen_h1(t->E);
 }
 
 /* adds slice `s` as the body of a MIME part; libcurl reads it through our descriptor */

@@ -451,6 +451,23 @@ static int has_field(Request *r, const char *key) {
   return has;
 }
 
+static double read_field(Request *r, const char *key) {
+  double v = number_field(r, R_REQUEST, key, 0);
+  if (has_field(r, key) && (!(v > 0) || v > 1e6))
+    luaL_error(r->L, "request: %s must be between 0 and 1000000 seconds", key);
+  return v;
+}
+
+/* how long an answer is read that may not end; after the body, whose files count */
+static void reading(Request *r) {
+  ft_transfer *t = r->t;
+  t->read_for = read_field(r, "read_for");
+  t->read_idle = read_field(r, "read_idle");
+  if (ft_stream_is(t) && t->file_transfer)
+    ft_raise_usage(r->L, "request: read_for and read_idle take what has come of an answer in "
+                         "memory: they do not go with `output`, `file` or a file in `multipart`");
+}
+
 /* credentials go where a path goes; to an absolute url only when auth says so */
 static int wants_auth(Request *r) {
   int own = has_field(r, "path");
@@ -468,6 +485,7 @@ static void prepare(Request *r, double timeout) {
   limits(r, timeout);
   decode(r);
   body(r);
+  reading(r);
   method(r);
   retry(r);
   accept_list(r);

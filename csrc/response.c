@@ -195,6 +195,10 @@ static int push_response(lua_State *L, ft_transfer *t, int request) {
   lua_setfield(L, -2, "bytes");
   lua_getfield(L, request, "tag");
   lua_setfield(L, -2, "tag");
+  if (t->partial) {
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "partial");
+  }
   luaL_setmetatable(L, RESPONSE_META);
   return commit_output(L, t) && decode_body(L, t);
 }

@@ -3,7 +3,9 @@
 ** `transport` of the configuration gets the request as a table and answers
 ** {status, headers, body | json, delay}, or nil and "connect", "timeout" or
 ** "reset", or "pending" (no answer ever comes). What comes before and after --
-** retries, redirects, decoding, errors -- is the real thing.
+** retries, redirects, decoding, errors -- is the real thing. A body comes whole,
+** with its headers, after `delay`: read_for and read_idle never end it; where the
+** request has one of them, `partial = true` in the answer is what they would do.
 */
 #include "ft.h"
 
@@ -108,6 +110,8 @@ static int scripted(lua_State *L) {
     t->status = (int)luaL_optinteger(L, -1, 200);
     lua_getfield(L, 5, "delay");
     delay = luaL_optnumber(L, -1, 0);
+    lua_getfield(L, 5, "partial");
+    t->partial = lua_toboolean(L, -1) && ft_stream_is(t) && ft_response_accepted(t);
     answer_head(L, t, 5);
     answer_body(L, t, 5);
     t->code = t->fault != NULL ? CURLE_WRITE_ERROR : CURLE_OK;

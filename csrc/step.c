@@ -28,26 +28,16 @@ static void fire_timers(lua_State *L, ft_engine *E) {
 
 /* ---- libcurl ---- */
 
-static void learn_version(ft_engine *E, ft_transfer *t, CURL *easy) {
-  long version = 0;
-  if (curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version) != CURLE_OK)
-    return;
-  ft_admit_learn(t, version);
-  if (version == CURL_HTTP_VERSION_1_1 || version == CURL_HTTP_VERSION_1_0)
-    ft_engine_seen_h1(E);
-}
-
 static void collect(lua_State *L, ft_engine *E) {
   CURLMsg *m;
   int left;
   while (E->nactive > 0 && (m = curl_multi_info_read(E->multi, &left)) != NULL) {
     ft_transfer *t;
     CURLcode code = m->data.result;
-    CURL *easy = m->easy_handle;
     if (m->msg != CURLMSG_DONE)
       continue;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
-    learn_version(E, t, easy);
+    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
+    ft_http_learn(t);
     ft_transfer_ended(L, t, code); /* m is gone from here on */
   }
 }

@@ -18,6 +18,8 @@ static void attempt_reset(ft_transfer *t) {
   t->fault_data = t->status = 0;
   t->retry_after = -1;
   t->up = t->down = 0;
+  t->flowing = t->partial = 0;
+  t->heard = 0;
   t->errbuf[0] = '\0';
   t->began = ft_now();
 }
@@ -56,6 +58,7 @@ static void overdue(lua_State *L, ft_timer *timer) {
 }
 
 void ft_transfer_go(lua_State *L, ft_transfer *t) {
+  t->read_until = ft_now() + t->read_for;
   if (!ft_sources_open(t)) {
     ft_transfer_ended(L, t, CURLE_READ_ERROR);
     return;
@@ -94,7 +97,9 @@ void ft_transfer_begin(lua_State *L, ft_transfer *t) {
     return;
   }
   t->timer.fire = overdue; /* for one that waits for a place, too */
-  if (!t->file_transfer)
+  if (ft_stream_is(t))
+    ft_timer_set(t->E, &t->timer, t->began + t->timeout); /* libcurl was told of none */
+  else if (!t->file_transfer)
     ft_timer_set(t->E, &t->timer, t->began + t->timeout + OVERDUE);
   int place = ft_admit_enter(t);
   if (place > 0)
@@ -147,7 +152,7 @@ static double retry_delay(ft_transfer *t) {
   ft_outcome o = {t->net,  t->status, t->attempt, t->inst->max_retries,
                   t->once, -1,        -1,         t->inst->retry_delay,
                   0};
-  if (t->fault != NULL)
+  if (t->fault != NULL || t->heard > 0) /* a stream that has begun is not begun again */
     return -1;
   if (t->net == FT_NET_OK) {
     o.should_retry = ft_response_should_retry(t);

@@ -1,5 +1,6 @@
 -- The contract, for every provider there is; and that it fails for providers that break it.
 
+local core = require "finetune.core"
 local finetune = require "finetune"
 local settings = require "spec.provider_contract"
 
@@ -14,6 +15,28 @@ for _, known in ipairs(finetune.list_providers()) do
   options.describe, options.it = describe, it
   finetune.testing.contract(known.name, options)
 end
+
+describe("a provider of this tree", function()
+  for _, known in ipairs(finetune.list_providers()) do
+    it(("(%s) offers each operation or says why not, as it is pinned"):format(known.name), function()
+      local config = copy(settings[known.name].config)
+      config.api_key, config.base_url = config.api_key or "k-123456", config.base_url or "https://contract.example/v1"
+      local provider <close> = assert(finetune.create_provider(known.name, config))
+      local open, pinned = {}, {}
+      for op in pairs(settings[known.name].unsupported) do pinned[#pinned + 1] = op end
+      for _, op in ipairs(core.ops) do
+        local has, reason = provider:supports(op.name)
+        if not has then
+          open[#open + 1] = op.name
+          assert.not_equal("this provider does not offer it", reason, op.name)
+        end
+      end
+      table.sort(open)
+      table.sort(pinned)
+      assert.same(pinned, open)
+    end)
+  end
+end)
 
 describe("the example provider", function()
   local P

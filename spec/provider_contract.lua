@@ -1,97 +1,12 @@
--- What the contract (lua/finetune/contract.lua) needs to know of each provider of this tree: a small working
--- service, the statuses that the real one documents, and what it may declare unsupported, with the source.
--- spec/contract_spec.lua runs the contract for every provider that is registered or can be found.
+-- What the contract (lua/finetune/contract.lua) needs to know of each provider of this tree: spec/contract/NAME.lua
+-- gives a small working service, the statuses that the real one documents, and, pinned with its source, each
+-- operation that the provider may declare unsupported. spec/contract_spec.lua runs the contract for every provider
+-- that is registered or can be found.
 
-local finetune = require "finetune"
-local testing = require "finetune.testing"
-
-local M = {}
-
--- ---- openai: openai-openapi 2.3.0 (2026-08-21), schemas FineTuningJob, OpenAIFile, Upload, Model ----
-
-local function openai_job(state)
-  return {id = "job-1", object = "fine_tuning.job", created_at = 1790000000, finished_at = 1790000100,
-    model = "model-1", fine_tuned_model = "ft:model-1", organization_id = "org-1", result_files = {"file-1"},
-    status = state.status or "succeeded", trained_tokens = 100, training_file = "file-1",
-    hyperparameters = {n_epochs = 3}, seed = 1, error = finetune.null}
-end
-
-local function openai_file()
-  return {id = "file-1", object = "file", bytes = 10, created_at = 1790000000, filename = "a.jsonl",
-    purpose = "fine-tune", status = "processed"}
-end
-
-local function list(...)
-  return {json = {object = "list", data = finetune.array {...}, has_more = false}}
-end
-
-local function deleted(_, id) return {json = {id = id, deleted = true}} end
-
-local function openai_model(id) return {id = id, object = "model", created = 1790000000, owned_by = "me"} end
-
-local function openai_service(state)
-  local function job() return {json = openai_job(state)} end
-  local function file() return {json = openai_file()} end
-  return (testing.routes {
-    ["POST /v1/files"] = file,
-    ["GET /v1/files"] = function() return list(openai_file()) end,
-    ["GET /v1/files/{id}"] = file,
-    ["GET /v1/files/{id}/content"] = function() return {body = "step,train_loss\n1,0.5\n"} end,
-    ["DELETE /v1/files/{id}"] = deleted,
-    ["POST /v1/fine_tuning/jobs"] = job,
-    ["GET /v1/fine_tuning/jobs"] = function() return list(openai_job(state)) end,
-    ["GET /v1/fine_tuning/jobs/{id}"] = job,
-    ["POST /v1/fine_tuning/jobs/{id}/cancel"] = job,
-    ["POST /v1/fine_tuning/jobs/{id}/pause"] = job,
-    ["POST /v1/fine_tuning/jobs/{id}/resume"] = job,
-    ["GET /v1/fine_tuning/jobs/{id}/events"] = function()
-      return list {id = "ev-1", object = "fine_tuning.job.event", created_at = 1790000001, level = "info",
-        message = "done", type = "message"}
-    end,
-    ["GET /v1/fine_tuning/jobs/{id}/checkpoints"] = function()
-      return list {id = "cp-1", created_at = 1790000001, step_number = 1, metrics = {step = 1, train_loss = 0.5},
-        fine_tuned_model_checkpoint = "ft:model-1:ckpt-step-1", fine_tuning_job_id = "job-1"}
-    end,
-    ["POST /v1/fine_tuning/alpha/graders/validate"] = function() return {json = {grader = {type = "string_check"}}} end,
-    ["POST /v1/fine_tuning/alpha/graders/run"] = function() return {json = {reward = 1.0, metadata = {}}} end,
-    ["GET /v1/models"] = function() return list(openai_model "model-1") end,
-    ["GET /v1/models/{id}"] = function(_, id) return {json = openai_model(id)} end,
-    ["DELETE /v1/models/{id}"] = deleted,
-    ["POST /v1/chat/completions"] = function()
-      return {json = {id = "c", object = "chat.completion", choices = {{index = 0, finish_reason = "stop",
-        message = {role = "assistant", content = "4"}}}}}
-    end,
-  })
-end
-
-M.openai = {
-  service = openai_service,
-  statuses = {"validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"},
-  unsupported = {},
-  config = {retry_delay = 0.001, poll_interval = 0.01},
-}
-
--- ---- examples/my_provider.lua: an invented service ----
-
-local function acme_service(state)
-  local function job()
-    return {json = {job = "job-1", state = state.status or "COMPLETED", base = "model-1", result = "tuned-1",
-      started = 1790000000, dataset = "file-1", settings = {rounds = 3}}}
-  end
-  return (testing.routes {
-    ["POST /v1/datasets"] = function() return {json = {dataset = "file-1", size = 10}} end,
-    ["POST /v1/tunings"] = job,
-    ["GET /v1/tunings"] = function() return {json = {tunings = {job().json}, next_page_token = ""}} end,
-    ["GET /v1/tunings/{id}"] = job,
-    ["POST /v1/tunings/{id}/abort"] = job,
-    ["GET /v1/models"] = function() return {json = {models = {{model = "model-1", owner = "acme"}}}} end,
-  })
-end
-
-M.my_provider = {
-  service = acme_service,
-  statuses = {"WAITING", "TRAINING", "COMPLETED", "ABORTED", "ERROR"},
-  unsupported = {delete_model = true}, -- the example shows how
-}
-
-return M
+return setmetatable({}, {
+  __index = function(self, name)
+    local settings = require("spec.contract." .. name)
+    self[name] = settings
+    return settings
+  end,
+})

@@ -9,7 +9,7 @@
 --                   file "file-1", the model "model-1", the job "job-1", which has succeeded;
 --                   with state.status set, job-1 has that status, in the service's own word
 --   statuses        array: every status that the service documents; each must be mapped
---   unsupported     operation -> true: those it may declare unsupported; any other fails
+--   unsupported     operation -> the source of that: those it may declare unsupported; any other fails
 --   config          settings for create_provider
 --   params          operation -> parameters, in place of those below
 --   kinds           operation -> fault -> the kind of error, where it differs from FAULTS
@@ -23,6 +23,7 @@ local run = require "finetune.run"
 local M = {}
 
 local KEY = "contract-key-0123456789abcdef"
+local NO_REASON = "this provider does not offer it" -- the core's words where nothing was declared
 local LIMIT = 20 -- seconds that an operation may take here
 
 local STATUSES = {pending = true, validating = true, queued = true, running = true, paused = true,
@@ -167,9 +168,11 @@ cases[#cases + 1] = {"has every required operation, or says why not", function(s
   local allowed = self.options.unsupported
   for _, op in ipairs(core.ops) do
     local has, reason = core.supports(instance, op.name)
-    local declared = type(reason) == "string" and reason ~= ""
+    local declared = type(reason) == "string" and reason ~= "" and reason ~= NO_REASON
     if not has and op.required then
       check(declared, "%s is required, and there is no reason why it is not offered", op.name)
+    end
+    if not has and declared then
       check(not allowed or allowed[op.name], "%s is declared unsupported, which is not agreed", op.name)
     end
   end

@@ -4,6 +4,7 @@
 -- credentials, limits and redaction are the core's.
 
 local core = require "finetune.core"
+local once = require "finetune.once"
 local paginate = require "finetune.paginate"
 local sse = require "finetune.sse"
 local wait = require "finetune.wait"
@@ -93,17 +94,19 @@ for _, verb in ipairs {"post", "put", "patch"} do
   end
 end
 
--- An answer in text/event-stream -> array of its events, `json` in those whose data is JSON
+-- An answer in text/event-stream -> array of its events, `json` in those whose data is JSON;
+-- and the response. options.read_for, read_idle (seconds): of a stream that does not end, what
+-- comes in that time; response.partial tells, and an event that is not complete is left out.
 function context:events(where, options)
   check_verb("events", self, where, options)
   local request = {decode = "text", headers = {Accept = "text/event-stream"}}
   for key, value in pairs(options or {}) do request[key] = value end
-  local text, err = send(self, "GET", where, nil, request)
-  if not text then return nil, err end
-  local ok, events = pcall(sse.parse, type(text) == "string" and text or "")
+  local text, response = send(self, "GET", where, nil, request)
+  if not text then return nil, response end
+  local ok, events = pcall(sse.parse, type(text) == "string" and text or "", response.partial)
   if not ok then return self.fail("decode", "%s", events) end
   for _, event in ipairs(events) do event.json = core.decode(event.data) end
-  return events
+  return events, response
 end
 
 -- ---- helpers ----
@@ -118,6 +121,14 @@ end
 function context:paginate(spec)
   if type(spec) ~= "table" then wrong("paginate", "a table", spec) end
   return paginate.page(self, spec)
+end
+
+-- A creation that costs money, sent at most once: see once.lua
+function context:create_once(params, t)
+  if type(t) ~= "table" or type(t.request) ~= "table" then
+    wrong("create_once", "the parameters, and a table with `request`", t)
+  end
+  return once.create(self, params, t)
 end
 
 -- Calls f() until it gives a value (-> that value) or an error (-> nil, err); nil
@@ -137,6 +148,34 @@ function context:poll(f, options)
     self:sleep(math.min(delay, left))
     delay = math.min(delay * 1.5, most)
   end
+end
+
+local READY, POLL_FIRST, POLL_MOST = 1800, 0.5, 5 -- seconds; as of the provider openai
+
+-- Waits until the files that create_job names are ready, unless wait_for_files is false: get_file(ctx, {file_id})
+-- gives the file; status "processed" is ready, "error" will never be -> true | nil, err
+function context:wait_for_files(get_file, params)
+  if params.wait_for_files == false then return true end
+  for _, name in ipairs {"training_file", "validation_file"} do
+    local id = params[name]
+    local file, err = id, nil
+    if id then file, err = self:wait_for_file(get_file, id, params.file_timeout) end
+    if id and not file then return nil, err end
+  end
+  return true
+end
+
+-- -> the file, once its status is "processed" | nil, err: kind "data" where it is "error", "timeout" after `timeout` s
+function context:wait_for_file(get_file, id, timeout)
+  local most = type(self.config.poll_interval) == "number" and self.config.poll_interval or POLL_MOST
+  return self:poll(function()
+    local file, err = get_file(self, {file_id = id})
+    if not file then return nil, err end
+    if file.status == "processed" then return file end
+    if file.status ~= "error" then return nil end
+    return nil, core.error {kind = "data", file = file,
+      message = ("the service could not process file %s: %s"):format(id, file.error or "it gave no details")}
+  end, {interval = math.min(POLL_FIRST, most), max_interval = most, timeout = timeout or READY, what = "file " .. id})
 end
 
 -- ---- uploads: the file is streamed, whatever its size ----

@@ -3,6 +3,7 @@
 
 local core = require "finetune.core"
 local http = require "finetune.http"
+local mapping = require "finetune.mapping"
 local registry = require "finetune.registry"
 local run = require "finetune.run"
 local variant = require "finetune.variant"
@@ -22,6 +23,8 @@ local finetune = {
   list_providers = registry.list_providers,
   unsupported = core.unsupported,
   variant = variant.variant,
+  mapping = mapping.mapping,
+  hyperparameters = mapping.hyperparameters,
 
   run = run.run,
   map = run.map,

@@ -76,6 +76,18 @@ function finetune.variant(base, changes) end
 ---@field statuses? table<string, string>
 ---@field quirks? table
 
+---For providers: a function that makes create_job's body from its parameters, by a table of names, places and ranges;
+---what is not known is refused with words. The table is described in mapping.lua.
+---@param spec {service: string, fields: table, hyperparameters: table, methods: table?, refuse: table?}
+---@return fun(ctx: finetune.ctx, params: table): table?, finetune.error? body
+function finetune.mapping(spec) end
+
+---For variants: the same for hyperparameters alone; gives new parameters for the base's create_job, whose quirk
+---hyperparameters = true takes them as they are.
+---@param spec {service: string, hyperparameters: table, methods: table?, refuse: table?}
+---@return fun(ctx: finetune.ctx, params: table): table?, finetune.error? params
+function finetune.hyperparameters(spec) end
+
 -- ---- waiting ----
 
 ---Runs functions at the same time, on this thread: where one waits, the others go on. It returns when all have ended.

@@ -18,7 +18,9 @@
 ---@field accept? integer[]  statuses that count as success beside 200 to 299
 ---@field decode? "json"|"text"|"none"
 ---@field output? string  path: the body goes to this file
----@field timeout? number  seconds
+---@field read_for? number  seconds: then an answer that goes on ends as a success with what has come
+---@field read_idle? number  seconds of silence after the body's first byte: the same
+---@field timeout? number  seconds; with read_for only until an accepted answer begins
 ---@field max_bytes? integer
 ---@field auth? boolean
 ---@field tag? any  comes back in the response
@@ -30,7 +32,8 @@
 ---@field body? string
 ---@field url string
 ---@field tag? any
----@field bytes? integer  written to `output`
+---@field bytes? integer  of the body, in memory or written to `output`
+---@field partial? boolean  true: read_for or read_idle ended it
 
 ---@class finetune.ctx
 ---@field config table  the instance's settings, complete; read only
@@ -82,10 +85,12 @@ function ctx:put(where, body, options) end
 ---@return any value, finetune.response|finetune.error
 function ctx:patch(where, body, options) end
 
----An answer in text/event-stream, read to its end; `json` where the data is JSON.
+---An answer in text/event-stream, read to its end; `json` where the data is JSON. Of one that does not end (a job that
+---runs) read_for and read_idle take what comes in that time: response.partial is true, and an event without its end is
+---left out.
 ---@param where string
 ---@param options? finetune.request
----@return {event: string, data: string, id: string?, json: any}[]? events, finetune.error? err
+---@return {event: string, data: string, id: string?, json: any}[]? events, finetune.response|finetune.error
 function ctx:events(where, options) end
 
 ---One page of a list, in one of four ways: cursor = "after" (a query parameter; the id of the last item),
@@ -103,6 +108,26 @@ function ctx:paginate(spec) end
 ---@param options? {interval: number, max_interval: number, timeout: number, what: string}  seconds: 1, 10, 1800
 ---@return any value, finetune.error? err
 function ctx:poll(f, options) end
+
+---Sends a creation that costs money at most once. t: request (a request), job = function(document, response) -> job or
+---nil, err; find = function(ctx) -> the job that is surely this call's own; list = function(ctx) -> a page of recent jobs;
+---token. A lost answer: what `find` finds, else kind "conflict" with `candidates` from `list`.
+---@param params table  create_job's parameters
+---@param t {request: finetune.request, job: function, find: function?, list: function?, token: string?}
+---@return finetune.job? job, finetune.error? err
+function ctx:create_once(params, t) end
+
+---Waits until the files of create_job's parameters have the status "processed", unless wait_for_files is false.
+---@param get_file function  (ctx, {file_id}) -> file; its status "error" ends the wait, with its field `error` as words
+---@param params table
+---@return true? ok, finetune.error? err
+function ctx:wait_for_files(get_file, params) end
+
+---@param get_file function
+---@param id string
+---@param timeout? number  seconds (1800)
+---@return finetune.file? file, finetune.error? err
+function ctx:wait_for_file(get_file, id, timeout) end
 
 ---Sends a file, streamed. {path, to = "/files", field = "file", fields = {purpose = …}, filename, type}: a multipart form
 --- -> the decoded answer, the response. {path, url}: a raw PUT without credentials -> the response.
@@ -131,8 +156,9 @@ local sse = {}
 function sse.new() end
 
 ---@param text string
+---@param partial? boolean  the stream goes on: an event without its blank line is left out
 ---@return {event: string, data: string, id: string?, retry: number?}[] events  retry: seconds
-function sse.parse(text) end
+function sse.parse(text, partial) end
 
 -- ---- finetune.testing ----
 

@@ -91,10 +91,12 @@ function Parser:finish()
   return out
 end
 
--- A whole stream at once -> array of its events
-function M.parse(text)
+-- A whole stream at once -> array of its events. `partial`: it goes on, so that an event
+-- without its blank line may lack its end and is left out.
+function M.parse(text, partial)
   local parser = M.new()
   local events = parser:feed(text)
+  if partial then return events end
   return table.move(parser:finish(), 1, 1, #events + 1, events)
 end
 

@@ -1,13 +1,15 @@
 --[[
 A loopback service for specs and examples: the fine-tuning part of the OpenAI
-API, stateful, in a process of its own that dies with this one.
+API, or of another one (service/dialect/*.lua), stateful, in a process of its own that dies with this one.
 
   local service = require "spec.support.service"
   local s <close> = service.start {job_seconds = 0.3}
   s.url "http://127.0.0.1:NNNN/v1"   s.host   s.port   s.key   s.ca_file (with tls)
   s.model   a model that can be tuned (others: small-chat-1, old-chat-1; embed-1 cannot)
+  s.storage "http://127.0.0.1:NNNN", where the dialect has a second host for files
 
 start{...}, all optional:
+  dialect        "openai" (the default) or another; it may have settings of its own
   tls            "good", "expired", "wronghost" or "untrusted"; s.ca_file is always the good CA
   log            path: every exchange as a line of JSON, for spec/support/openapi/validate.mjs
   models         array of names of further models that can be tuned
@@ -20,10 +22,10 @@ start{...}, all optional:
   refuse         {status, message, code}: creating jobs is refused     fail  {code, message, param}: new jobs fail
   results_base64 the results file is served base64-encoded             hash  false: no SHA-256 of uploads
 
-  s:requests{method =, path =}  what came in, oldest first (path: a Lua pattern): {n, conn (its connection's number),
-        time, taken, method, target, path, query, params, headers ({{name, value}...} as sent), header (lower-case
-        name -> value), body (up to 64 KiB; else sha256), length, parts ({name, filename, type, length, sha256,
-        value}), complete (the body arrived whole), status (answered), fault (its kind)}
+  s:requests{method =, path =, site =}  what came in, oldest first (path: a Lua pattern; site: "api" or "storage"):
+        {n, site, conn (its connection's number), time, taken, method, target, path, query, params, headers ({{name,
+        value}...} as sent), header (lower-case name -> value), body (up to 64 KiB; else sha256), length, parts ({name,
+        filename, type, length, sha256, value}), complete (the body arrived whole), status (answered), fault (its kind)}
   s:stats()     {requests, complete, complete_posts, connections, open, peak, memory, crashes (bugs of the service)}
   s:state()     {files, uploads, jobs (by id), models (names), settings}      s:sha256(file_id)
   s:set{...}    settings; models = {...}; patch = {[id] = {field = value}}: laid over every answer about that object
@@ -63,8 +65,7 @@ local Service = {}
 Service.__index = Service
 
 local HERE = debug.getinfo(1, "S").source:match("^@(.*)/[^/]+$") or "."
-local OPTIONS = {tls = true, log = true}
-local DEFAULT_KEY = "sk-loopback-0123456789abcdef"
+local OPTIONS = {tls = true, log = true, dialect = true}
 local START_TIMEOUT, CONTROL_TIMEOUT = 10, 30
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
@@ -91,6 +92,7 @@ local function command(options, settings, out, ca_file)
   add("--tls", options.tls)
   add("--ca-file", ca_file)
   add("--log", options.log)
+  add("--dialect", options.dialect)
   return ("exec \"$(command -v lua5.4 || command -v lua)\" %s >%s"):format(table.concat(words, " "), quote(out))
 end
 
@@ -114,10 +116,12 @@ function M.start(options)
     if ca_file then os.remove(ca_file) end
     error("the loopback service did not start: " .. why, 2)
   end
+  local scheme = rest.tls and "https" or "http"
   return setmetatable({
     pipe = pipe, host = "127.0.0.1", port = line.port, control = line.control, ca_file = ca_file,
-    key = settings.api_key or DEFAULT_KEY, first_key = settings.api_key or DEFAULT_KEY, model = "tiny-chat-1",
-    url = ("%s://127.0.0.1:%d%s"):format(rest.tls and "https" or "http", line.port, settings.prefix or "/v1"),
+    key = line.key, first_key = line.key, model = line.model,
+    url = ("%s://127.0.0.1:%d%s"):format(scheme, line.port, line.prefix),
+    storage = line.storage and ("%s://127.0.0.1:%d"):format(scheme, line.storage),
   }, Service)
 end
 
@@ -177,7 +181,7 @@ function Service:requests(filter)
   local out = {}
   for _, req in ipairs(control(self, "requests").requests) do
     local kept = not filter or (not filter.method or filter.method == req.method)
-      and (not filter.path or req.path:find(filter.path) ~= nil)
+      and (not filter.path or req.path:find(filter.path) ~= nil) and (not filter.site or filter.site == req.site)
     if kept then out[#out + 1] = req end
   end
   return out

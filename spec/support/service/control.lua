@@ -1,16 +1,13 @@
 -- The side door: plain HTTP on a port of its own, so that a spec can look and
 -- steer while the service itself is stalled, or speaks TLS that nobody trusts.
 local conn = require "service.conn"
+local dialect = require "service.dialect"
 local faults = require "service.faults"
-local files = require "service.api.files"
 local http = require "service.http"
-local jobs = require "service.api.jobs"
 local json = require "service.json"
-local models = require "service.api.models"
 local record = require "service.record"
 local router = require "service.router"
 local store = require "service.store"
-local uploads = require "service.api.uploads"
 
 local M = {}
 
@@ -42,7 +39,7 @@ end
 -- As after the start.
 function ROUTES.reset()
   store.reset()
-  models.reset(M.models)
+  dialect.current.reset(M.models)
   for name, value in pairs(M.defaults) do store.settings[name] = value end
   return ROUTES.clear()
 end
@@ -52,7 +49,7 @@ function ROUTES.set(body)
     if name == "patch" then
       for id, laid in pairs(value) do store.patches[id] = laid end
     elseif name == "models" then
-      for _, id in ipairs(value) do models.add_base(id, {tunable = true}) end
+      for _, id in ipairs(value) do dialect.current.add_model(id) end
     elseif store.settings[name] == nil then
       return {error = ("unknown setting '%s'"):format(name)}
     else
@@ -62,26 +59,11 @@ function ROUTES.set(body)
   return {}
 end
 
-function ROUTES.jump(body) return {job = jobs.jump(body.id, body.fraction)} end
-
-local function render_uploads()
-  local out = json.object()
-  for _, upload in ipairs(store.uploads.list) do
-    local doc, n = uploads.render(upload), 0
-    for _ in pairs(upload.parts) do n = n + 1 end
-    doc.parts, doc.received = n, upload.received
-    out[upload.id] = doc
-  end
-  return out
-end
+function ROUTES.jump(body) return {job = dialect.current.jump(body.id, body.fraction)} end
 
 function ROUTES.state()
-  jobs.advance_all()
-  local state = {files = json.object(), uploads = render_uploads(), jobs = json.object(), models = json.array(),
-                 settings = store.settings}
-  for _, file in ipairs(store.files.list) do state.files[file.id] = files.render(file) end
-  for _, job in ipairs(store.jobs.list) do state.jobs[job.id] = jobs.render(job) end
-  for i, model in ipairs(store.models.list) do state.models[i] = model.id end
+  local state = dialect.current.state()
+  state.settings = store.settings
   return state
 end
 
@@ -109,30 +91,7 @@ function ROUTES.stats()
   }
 end
 
--- Many small objects at once, for paging.
-function ROUTES.seed(body)
-  local ids = {files = json.array(), jobs = json.array()}
-  for i = 1, body.files or 0 do ids.files[i] = M.seed_file(i).id end
-  local training = body.jobs and M.seed_file(0, 20)
-  for i = 1, body.jobs or 0 do
-    local job = jobs.create {json = json.object {
-      model = models.first(), training_file = training.id, suffix = "seed-" .. i,
-      metadata = json.object {n = tostring(i)},
-    }}
-    jobs.jump(job.id, 1)
-    ids.jobs[i] = job.id
-  end
-  return ids
-end
-
-function M.seed_file(i, lines)
-  local blob = require("service.blob").new()
-  local line = "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]}\n"
-  blob:write(line:rep(lines or 1))
-  local file = files.add(("seed-%d.jsonl"):format(i), "fine-tune", blob)
-  file.ready_at = 0
-  return file
-end
+function ROUTES.seed(body) return dialect.current.seed(body) end
 
 local function read_body(req)
   local pieces = {}
@@ -146,7 +105,7 @@ local function answer(name, body)
   local ok, doc = pcall(route, body)
   if ok then return doc end
   local refusal = type(doc) == "table" and doc.answer
-  return {error = refusal and refusal.doc.error.message or tostring(doc)}
+  return {error = refusal and json.encode(refusal.doc) or tostring(doc)}
 end
 
 -- One request a connection.

@@ -1,6 +1,7 @@
 -- One connection's life: requests one after another, each met by at most one
 -- fault. A fault strikes at a point: accept, request (the head is read), upload
 -- (in the body), answer (before it), headers and body (in it).
+local blob = require "service.blob"
 local cqueues = require "cqueues"
 local faults = require "service.faults"
 local http = require "service.http"
@@ -39,12 +40,16 @@ local function troubled(conn, next_chunk, fault)
   end
 end
 
--- Where the body goes: the parts of a form, or text while it is of a sane size.
+-- Where the body goes: the parts of a form, the bytes of a PUT, or text while it is of a sane size.
 local function sink(req)
   local form = multipart.new(req.header["content-type"] or "", {hash = store.settings.hash})
   if form then
     req.form = form
     return function(chunk) form:write(chunk) end
+  end
+  if req.method == "PUT" then
+    req.blob = blob.new {hash = store.settings.hash}
+    return function(chunk) req.blob:write(chunk) end
   end
   local pieces, size = {}, 0
   req.pieces = pieces
@@ -118,12 +123,13 @@ local function refuse_head(conn, why)
   conn:finish()
 end
 
-local function serve(conn)
+local function serve(conn, site)
   local fault = faults.take(nil)
   if fault and not interrupt(conn, fault) then return end
   while not conn.closed do
     local req, why = http.read_head(conn)
     if not req then return refuse_head(conn, why) end
+    req.site = site
     req.id, req.started = "req_" .. store.id("", 32):lower(), cqueues.monotime()
     req.keep = http.keeps_alive(req)
     fault = faults.take(req)
@@ -134,9 +140,9 @@ local function serve(conn)
   end
 end
 
--- A bug in here costs one connection, and is counted.
-function M.serve(conn)
-  local ok, words = xpcall(serve, debug.traceback, conn)
+-- Serves a connection to the host `site` ("api" or "storage"). A bug in here costs one connection, and is counted.
+function M.serve(conn, site)
+  local ok, words = xpcall(serve, debug.traceback, conn, site)
   if not ok then
     router.crashes[#router.crashes + 1] = words
     io.stderr:write("service: ", words, "\n")

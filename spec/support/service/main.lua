@@ -1,8 +1,8 @@
 -- The loopback service: a stateful implementation of the part of the OpenAI API
 -- that fine-tuning uses, for specs and examples. A process of its own:
 --   lua5.4 spec/support/service/main.lua [--port N] [--control-port N] [--tls MODE]
---     [--ca-file PATH] [--log PATH] [--set JSON]
--- It prints one JSON line, {port, control} or {error}, and lives until its standard input
+--     [--ca-file PATH] [--log PATH] [--set JSON] [--dialect NAME]
+-- It prints one JSON line, {port, control, storage, prefix, key, model} or {error}, and lives until its standard input
 -- closes, so it never outlives whoever started it.
 local here = arg[0]:match("^(.*)/[^/]+$") or "."
 package.path = here .. "/../?.lua;" .. package.path
@@ -23,13 +23,14 @@ local socket = require "cqueues.socket"
 local certs = require "service.certs"
 local conn = require "service.conn"
 local control = require "service.control"
+local dialect = require "service.dialect"
 local exchange = require "service.exchange"
 local json = require "service.json"
-local models = require "service.api.models"
 local record = require "service.record"
 local store = require "service.store"
 
-local OPTIONS = {port = true, ["control-port"] = true, tls = true, ["ca-file"] = true, log = true, set = true}
+local OPTIONS = {port = true, ["control-port"] = true, tls = true, ["ca-file"] = true, log = true, set = true,
+                 dialect = true}
 
 local function parse(args)
   local options = {}
@@ -43,6 +44,7 @@ end
 
 -- Settings from the command line; they also are what a reset goes back to.
 local function configure(options)
+  dialect.use(options.dialect or "openai")
   local given = assert(json.decode(options.set or "{}"))
   control.models, given.models = given.models, nil
   for name, value in pairs(given) do
@@ -51,7 +53,7 @@ local function configure(options)
   end
   control.defaults = {}
   for name, value in pairs(store.settings) do control.defaults[name] = value end
-  models.reset(control.models)
+  dialect.current.reset(control.models)
   if options.log then record.open_log(options.log) end
 end
 
@@ -82,12 +84,11 @@ local function listen(port, serve)
   return select(3, server:localname())
 end
 
-local function serve_plain(peer) exchange.serve(conn.wrap(peer)) end
-
-local function serve_tls(ctx)
+-- Serves a host of the dialect, over TLS where there is a context
+local function server(site, ctx)
   return function(peer)
     peer:onerror(function(_, _, code) return code end)
-    if peer:starttls(ctx, 10) then return exchange.serve(conn.wrap(peer)) end
+    if not ctx or peer:starttls(ctx, 10) then return exchange.serve(conn.wrap(peer), site) end
     peer:close()
   end
 end
@@ -105,10 +106,12 @@ local function start()
   local options = parse(arg)
   configure(options)
   local ctx = secure(options)
-  local port = listen(options.port, ctx and serve_tls(ctx) or serve_plain)
+  dialect.scheme, dialect.port = ctx and "https" or "http", listen(options.port, server("api", ctx))
+  if dialect.sites.storage then dialect.storage_port = listen(nil, server("storage", ctx)) end
   local control_port = listen(options["control-port"], function(peer) control.serve(conn.wrap_control(peer)) end)
   die_with_parent(options["ca-file"])
-  return {port = port, control = control_port}
+  return {port = dialect.port, control = control_port, storage = dialect.storage_port,
+          prefix = store.settings.prefix, key = store.settings.api_key, model = dialect.current.model}
 end
 
 local ok, line = pcall(start)

@@ -23,7 +23,8 @@ function M.begin(req, fault)
   local counts = M.counts
   counts.requests = counts.requests + 1
   local entry = {
-    n = counts.requests, conn = req.conn.number, time = cqueues.monotime(), method = req.method, target = req.target,
+    n = counts.requests, site = req.site, conn = req.conn.number, time = cqueues.monotime(), method = req.method,
+    target = req.target,
     path = req.path, query = req.query, params = json.object(req.params), headers = req.headers, header = req.header,
     complete = false, length = 0, fault = fault and fault.kind,
   }
@@ -57,6 +58,8 @@ function M.complete(entry, req)
   if req.method == "POST" then M.counts.complete_posts = M.counts.complete_posts + 1 end
   if req.form then
     entry.parts = describe_parts(req.form)
+  elseif req.blob then
+    entry.sha256 = req.blob:sha256()
   elseif #req.body <= MAX_BODY then
     entry.body = req.body
   else
@@ -72,7 +75,8 @@ function M.finish(entry, req)
   if not M.log or not entry.complete then return end
   local body = answer and answer.body
   M.log:write(json.encode {
-    method = entry.method, path = entry.path, query = entry.query, headers = entry.headers, body = req.text,
+    site = entry.site, method = entry.method, path = entry.path, query = entry.query, headers = entry.headers,
+    body = req.text,
     parts = entry.parts, fault = entry.fault, status = entry.status,
     answer_headers = answer and answer.headers, answer = body and #body <= MAX_LOGGED and body or nil,
   }, "\n")

@@ -1,18 +1,12 @@
--- Answers as values: {status, headers, doc | text | blocks, type}. A handler
+-- Answers as values: {status, headers, doc | text | blocks | stream, type}. A handler
 -- returns one, or a bare document, or rejects.
 local json = require "service.json"
 
 local M = {}
 
-local TYPES = {[500] = "server_error", [502] = "server_error", [503] = "server_error", [429] = "requests"}
-
--- The body of an error as the API has it.
-function M.error_doc(status, message, param, code, kind)
-  return {error = {
-    message = message or ("The service answers %d."):format(status),
-    type = kind or TYPES[status] or "invalid_request_error",
-    param = json.or_null(param), code = json.or_null(code),
-  }}
+-- The body of an error as the dialect has it.
+function M.error_doc(status, message, param, code)
+  return M.shape(status, message or ("The service answers %d."):format(status), param, code)
 end
 
 -- Ends the handler with an error answer.
@@ -29,6 +23,16 @@ end
 -- A body that is sent block by block.
 function M.blocks(blocks, bytes, content_type)
   return setmetatable({status = 200, blocks = blocks, bytes = bytes, type = content_type}, Answer)
+end
+
+-- An answer with a status and headers ({{name, value}...}) of its own; no doc: no body
+function M.answer(status, doc, headers)
+  return setmetatable({status = status, doc = doc, headers = headers}, Answer)
+end
+
+-- A body whose end is not known: f(send) is run while it is sent; send(text) is false when the peer is gone
+function M.stream(f, content_type)
+  return setmetatable({status = 200, stream = f, type = content_type or "text/event-stream"}, Answer)
 end
 
 function M.wrap(value)

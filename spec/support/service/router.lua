@@ -1,70 +1,41 @@
--- From a request to an answer: authentication, the route, the handler.
-local files = require "service.api.files"
-local graders = require "service.api.graders"
+-- From a request to an answer: authentication, the route, the handler. What there
+-- is to route to is the dialect's.
+local dialect = require "service.dialect"
 local http = require "service.http"
-local jobs = require "service.api.jobs"
 local json = require "service.json"
-local models = require "service.api.models"
 local reply = require "service.reply"
 local store = require "service.store"
-local uploads = require "service.api.uploads"
 
 local M = {crashes = {}}
 
--- Segments of the path, "*" for an id; which body it takes; the handler.
-local ROUTES = {
-  {"POST", "files", "form", files.create},
-  {"GET", "files", "none", files.list},
-  {"GET", "files/*", "none", files.get},
-  {"DELETE", "files/*", "none", files.delete},
-  {"GET", "files/*/content", "none", files.content},
-  {"POST", "uploads", "json", uploads.create},
-  {"POST", "uploads/*/parts", "form", uploads.add_part},
-  {"POST", "uploads/*/complete", "json", uploads.complete},
-  {"POST", "uploads/*/cancel", "none", uploads.cancel},
-  {"POST", "fine_tuning/jobs", "json", jobs.create},
-  {"GET", "fine_tuning/jobs", "none", jobs.list},
-  {"GET", "fine_tuning/jobs/*", "none", jobs.get},
-  {"POST", "fine_tuning/jobs/*/cancel", "none", jobs.cancel},
-  {"POST", "fine_tuning/jobs/*/pause", "none", jobs.pause},
-  {"POST", "fine_tuning/jobs/*/resume", "none", jobs.resume},
-  {"GET", "fine_tuning/jobs/*/events", "none", jobs.events},
-  {"GET", "fine_tuning/jobs/*/checkpoints", "none", jobs.list_checkpoints},
-  {"POST", "fine_tuning/alpha/graders/validate", "json", graders.validate},
-  {"POST", "fine_tuning/alpha/graders/run", "json", graders.run},
-  {"GET", "models", "none", models.list},
-  {"GET", "models/*", "none", models.get},
-  {"DELETE", "models/*", "none", models.delete},
-}
-
-local function split(path)
-  local out = {}
-  for segment in (path .. "/"):gmatch("([^/]*)/") do out[#out + 1] = segment end
-  return out
+-- The id in a segment: all of it for "*", what is before the verb for "*:verb"
+local function id_in(wanted, segment)
+  local verb = wanted:match("^%*(.*)$")
+  if not verb or #segment <= #verb or segment:sub(#segment - #verb + 1) ~= verb then return nil end
+  return http.unescape(segment:sub(1, #segment - #verb))
 end
-
-for _, route in ipairs(ROUTES) do route.segments = split(route[2]) end
 
 -- The captured ids, decoded one by one, so that an id may hold a slash.
 local function captures(route, segments)
   if #route.segments ~= #segments then return nil end
   local ids = {}
   for i, wanted in ipairs(route.segments) do
-    if wanted == "*" and segments[i] ~= "" then
-      ids[#ids + 1] = http.unescape(segments[i])
-    elseif wanted ~= segments[i] then
-      return nil
-    end
+    local id = id_in(wanted, segments[i])
+    if not id and wanted ~= segments[i] then return nil end
+    ids[#ids + 1] = id
   end
   return ids
 end
 
+-- Where the paths of a host begin
+local function prefix_of(req) return (req.site == "api" and store.settings.prefix or "") .. "/" end
+
 -- The route and the ids; nil and whether the path is known at all.
 local function find(req)
-  local prefix, known = store.settings.prefix .. "/", false
+  local prefix, known = prefix_of(req), false
   if req.path:sub(1, #prefix) ~= prefix then return nil, false end
-  local segments = split(req.path:sub(#prefix + 1))
-  for _, route in ipairs(ROUTES) do
+  local segments = dialect.split(req.path:sub(#prefix + 1))
+  for _, route in ipairs(dialect.sites[req.site].routes) do
     local ids = captures(route, segments)
     if ids and route[1] == req.method then return route, ids end
     known = known or ids ~= nil
@@ -74,21 +45,21 @@ end
 
 local function masked(key) return #key < 12 and "****" or key:sub(1, 8) .. "****" .. key:sub(-4) end
 
-local function given_key(req)
-  if store.settings.auth == "api-key" then return req.header["api-key"] end
-  return (req.header.authorization or ""):match("^Bearer (.+)$")
+local function refuse_key(given)
+  if not given then
+    reply.reject(401, "You didn't provide an API key. You need to provide your API key in an Authorization header "
+      .. "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).", nil, nil)
+  end
+  reply.reject(401, ("Incorrect API key provided: %s. You can find your API key at "
+    .. "https://platform.openai.com/account/api-keys."):format(masked(given)), nil, "invalid_api_key")
 end
 
 local function authenticate(req)
-  if store.settings.auth == "none" then return end
-  local key = given_key(req)
-  if not key then
-    reply.reject(401, "You didn't provide an API key. You need to provide your API key in an Authorization header "
-      .. "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).", nil, nil)
-  elseif key ~= store.settings.api_key then
-    reply.reject(401, ("Incorrect API key provided: %s. You can find your API key at "
-      .. "https://platform.openai.com/account/api-keys."):format(masked(key)), nil, "invalid_api_key")
-  end
+  if store.settings.auth == "none" or req.site ~= "api" then return end
+  local given = dialect.current.key(req)
+  if given == store.settings.api_key then return end
+  if dialect.current.refuse_key then dialect.current.refuse_key(req, given) end
+  refuse_key(given)
 end
 
 local function read_json(req)

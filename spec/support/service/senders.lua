@@ -1,6 +1,7 @@
 -- Answers as bytes: the right ones, and the wrong ones of the faults. Each
 -- sender says whether the connection may be used again.
 local cqueues = require "cqueues"
+local dialect = require "service.dialect"
 local gzip = require "service.gzip"
 local http = require "service.http"
 local json = require "service.json"
@@ -11,17 +12,10 @@ local M = {}
 local BLOCK = 64 * 1024
 
 local function standard_headers(req)
-  local taken = (cqueues.monotime() - req.started) * 1000
-  return {
-    {"date", os.date("!%a, %d %b %Y %H:%M:%S GMT")},
-    {"x-request-id", req.id},
-    {"openai-processing-ms", ("%d"):format(taken // 1)},
-    {"openai-version", "2020-10-01"},
-    {"openai-organization", "loopback"},
-    {"x-ratelimit-limit-requests", "1000"},
-    {"x-ratelimit-remaining-requests", "999"},
-    {"x-ratelimit-reset-requests", "60ms"},
-  }
+  local milliseconds = (cqueues.monotime() - req.started) * 1000 // 1
+  local headers = dialect.current.headers and dialect.current.headers(req, milliseconds) or {}
+  table.insert(headers, 1, {"date", os.date("!%a, %d %b %Y %H:%M:%S GMT")})
+  return headers
 end
 
 local function without(headers, name)
@@ -50,7 +44,22 @@ local function note(req, answer, headers, body)
   req.answer = {status = answer.status, headers = headers, body = body}
 end
 
+-- A stream goes out in chunks as they come; the peer's leaving ends it
+local function stream(conn, req, answer)
+  local headers = standard_headers(req)
+  headers[#headers + 1] = {"content-type", answer.type}
+  headers[#headers + 1] = {"transfer-encoding", "chunked"}
+  note(req, answer, headers)
+  local alive = conn:write(http.head(answer.status, headers))
+  answer.stream(function(text)
+    alive = alive and conn:write(("%x\r\n%s\r\n"):format(#text, text))
+    return alive
+  end)
+  return alive and conn:write("0\r\n\r\n")
+end
+
 function M.normal(conn, req, answer)
+  if answer.stream then return stream(conn, req, answer) end
   local headers, body = compose(req, answer)
   note(req, answer, headers, body)
   if body then return conn:write(http.head(answer.status, headers) .. body) end

@@ -1,0 +1,52 @@
+/*
+** stream.c: answers that do not end by themselves, the events of a running job, say:
+** with read_for or read_idle (finetune.h) a request takes what comes for so long, and
+** that is a success. Until the headers of an accepted status are in, the timer of such
+** a transfer is its timeout; from then on it is the look below. libcurl's callbacks
+** only note when bytes came, so that a stream of many chunks sets no timer for each.
+*/
+#include "ft.h"
+
+int ft_stream_is(const ft_transfer *t) {
+  return t->read_for > 0 || t->read_idle > 0;
+}
+
+/* when the silence has been long enough */
+static double silent_at(const ft_transfer *t) {
+  return t->heard + t->read_idle;
+}
+
+static void look(lua_State *L, ft_timer *timer) {
+  ft_transfer *t = (ft_transfer *)((char *)timer - offsetof(ft_transfer, timer));
+  double end = t->read_for > 0 ? t->read_until : t->began + t->timeout, now = ft_now();
+  int may_idle = t->read_idle > 0 && t->heard > 0;
+  ft_http_learn(t); /* others wait for that, and this one may not end for long */
+  if (now >= end || (may_idle && now >= silent_at(t))) {
+    t->partial = t->read_for > 0 || now < end;
+    ft_transfer_ended(L, t, t->partial ? CURLE_OK : CURLE_OPERATION_TIMEDOUT);
+  } else
+    ft_timer_set(t->E, timer, may_idle && silent_at(t) < end ? silent_at(t) : end);
+}
+
+/* Trailers end with a blank line, too: what flows, flows. */
+void ft_stream_head(ft_transfer *t) {
+  long status = 0;
+  if (!ft_stream_is(t) || t->flowing)
+    return;
+  curl_easy_getinfo(t->easy.easy, CURLINFO_RESPONSE_CODE, &status); /* 0: a proxy speaks */
+  t->status = (int)status;
+  t->flowing = status >= 200 && ft_response_accepted(t);
+  if (t->flowing) {
+    t->timer.fire = look;
+    ft_timer_set(t->E, &t->timer, 0); /* as soon as libcurl is done */
+  }
+}
+
+void ft_stream_bytes(ft_transfer *t) {
+  if (!t->flowing)
+    return;
+  int first = t->heard == 0;
+  t->heard = ft_now();
+  if (first && t->read_idle > 0 && silent_at(t) < t->timer.at)
+    ft_timer_set(t->E, &t->timer, silent_at(t));
+}

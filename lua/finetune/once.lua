@@ -1,0 +1,76 @@
+-- once.lua: creating something that costs money, sent at most once. When the answer is
+-- lost nobody knows whether it was made: what can be found out is found out, and
+-- the rest is kind "conflict", told with what might be it.
+
+local core = require "finetune.core"
+
+local M = {}
+
+local CLOCK_SKEW = 300 -- seconds that the service's clock and ours may differ
+local BEFORE = {usage = true, config = true, data = true, invalid = true, unsupported = true}
+
+-- Can the service not have made it? It was not reached, or it said no. 408 and 409 say
+-- nothing, nor does a 2xx whose body cannot be read.
+local function surely_not_made(err)
+  if err.status then return err.status >= 300 and err.status < 500 and err.status ~= 408 and err.status ~= 409 end
+  return err.sent == false or BEFORE[err.kind] or false
+end
+
+-- Might that job be it? Same model and file where it says them, and not from before
+local function is_candidate(job, params, began)
+  local function differs(ours, theirs) return type(theirs) == "string" and theirs ~= ours end
+  if differs(params.model, job.model) or differs(params.training_file, job.training_file) then return false end
+  return type(job.created_at) ~= "number" or job.created_at >= began - CLOCK_SKEW
+end
+
+local function candidates_of(ctx, t, params, began)
+  local list = core.array {}
+  if not t.list then return list end
+  local page, err = t.list(ctx)
+  if not page then return list, err end
+  for _, job in ipairs(page.data) do
+    if is_candidate(job, params, began) then list[#list + 1] = job end
+  end
+  return list
+end
+
+local function conflict(cause, list, list_error, token)
+  local found = list_error and ("the jobs could not be listed either (%s)"):format(list_error.message)
+    or ("%d recent job%s may be it, see err.candidates"):format(#list, #list == 1 and "" or "s")
+  local advice = token and "Call create_job again with token = err.token: it takes the job that was made, if one was, "
+    .. "and makes one otherwise." or "Look at them before you create the job again."
+  return nil, core.error {kind = "conflict", candidates = list, cause = cause, list_error = list_error, token = token,
+    message = ("it is not known whether the job was created: its answer was lost (%s) and %s. %s"):format(
+      cause.message or cause.kind, found, advice)}
+end
+
+-- Neither nil nor an error of the search hides that the answer was lost
+local function lost(ctx, t, params, began, cause)
+  local job = t.find and t.find(ctx)
+  if job then return job end
+  local list, err = candidates_of(ctx, t, params, began)
+  return conflict(cause, list, err, t.token)
+end
+
+-- ctx:create_once(params, t) -> job | nil, err. t:
+--   request   of the creation (ctx:request's table)
+--   job       function(document, response) -> job | nil, err
+--   find      optional, function(ctx) -> the job that is surely this call's own, or nil
+--   list      optional, function(ctx) -> a page of recent jobs, for err.candidates
+--   token     optional, for err.token: the same call with it finds what was made
+function M.create(ctx, params, t)
+  local request, began = {}, core.wall()
+  for key, value in pairs(t.request) do request[key] = value end
+  request.method, request.retry = request.method or "POST", "never"
+  local response, err = ctx:request(request)
+  local job
+  if response then
+    job, err = t.job(response.json, response)
+    if job then return job end
+  elseif surely_not_made(err) then
+    return nil, err
+  end
+  return lost(ctx, t, params, began, err)
+end
+
+return M

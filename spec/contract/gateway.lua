@@ -1,0 +1,3 @@
+-- gateway: OpenAI's dialect, as it is.
+
+return require "spec.contract.openai"
