@@ -18,7 +18,7 @@ local LAYERS = {
   },
   {
     name = "the dataset engine: the public header and bytes",
-    files = {"prepare", "dataset[%w_]*"},
+    files = {"prepare", "profile", "dataset[%w_]*"},
     headers = {"finetune.h", "dataset.h", "rules.h", "check.h", "scan.h", "buf.h", "outfile.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true},
     lua = true,

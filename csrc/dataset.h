@@ -69,4 +69,8 @@ ft_dataset *ft_dataset_test(lua_State *L, int idx);
 /* [0, +2] [raise] Ends the dataset: its report, and nil or a message. NULL, or the kind of error */
 const char *ft_dataset_finish(lua_State *L, ft_dataset *d);
 
+/* profile.c: [raise] on an op's stack: adds to the report at idx what the service's profile
+   (the instance's setting `dataset`) has against it, as warnings */
+void ft_profile_check(lua_State *L, int report);
+
 #endif

@@ -54,8 +54,8 @@ static void complete_environment(lua_State *L) {
 
 /* the provider's own values where the caller gave none; pairs are merged */
 static void complete_facts(lua_State *L) {
-  static const char *const merged[] = {"headers", "query",  "auth", "statuses",
-                                       "errors",  "quirks", NULL};
+  static const char *const merged[] = {"headers", "query",  "auth",    "statuses",
+                                       "errors",  "quirks", "dataset", NULL};
   for (int i = 0; merged[i] != NULL; i++) {
     lua_newtable(L);
     lua_getfield(L, I_FACTS, merged[i]);

@@ -245,6 +245,8 @@ static void push_strings(lua_State *L, const char *const (*pairs)[2], int n) {
   }
 }
 
+enum { MIN_EXAMPLES = 10 };
+
 static int provider_describe(lua_State *L, void *ud) {
   static const char *const env[][2] = {{"api_key", "OPENAI_API_KEY"},
                                        {"base_url", "OPENAI_BASE_URL"},
@@ -256,7 +258,7 @@ static int provider_describe(lua_State *L, void *ud) {
       {"validating_files", "validating"},
       {"canceled", "cancelled"}}; /* gateways that spell it the American way */
   (void)ud;
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 5);
   lua_pushliteral(L, "https://api.openai.com/v1");
   lua_setfield(L, -2, "base_url");
   push_strings(L, env, 4);
@@ -265,6 +267,11 @@ static int provider_describe(lua_State *L, void *ud) {
   lua_setfield(L, -2, "config");
   push_strings(L, statuses, 2);
   lua_setfield(L, -2, "statuses");
+  lua_createtable(L, 0,
+                  1); /* the guide to supervised fine-tuning, and the error invalid_n_examples */
+  lua_pushinteger(L, MIN_EXAMPLES);
+  lua_setfield(L, -2, "min_examples");
+  lua_setfield(L, -2, "dataset");
   return FT_DONE;
 }
 

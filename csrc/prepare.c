@@ -168,6 +168,7 @@ static int finish(lua_State *L, const ft_api *api, ft_dataset *d) {
   const char *kind = ft_dataset_finish(L, d);
   if (kind == NULL) {
     lua_pop(L, 1);
+    ft_profile_check(L, -1);
     return FT_DONE;
   }
   api->fail(L, kind, "%s", lua_tostring(L, -1)); /* report message -- report message error */

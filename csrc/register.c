@@ -210,7 +210,7 @@ static void push_copy(lua_State *L, int idx) {
    headers, ...) are merged, arrays and plain values replaced */
 static void push_facts(lua_State *L) {
   static const char *const merged[] = {"env",  "headers", "query",  "statuses", "errors",
-                                       "auth", "quirks",  "params", NULL};
+                                       "auth", "quirks",  "params", "dataset",  NULL};
   lua_pushnil(L);
   if (!lua_isnil(L, T_BASE))
     lua_getiuservalue(L, T_BASE, FT_RU_FACTS);

@@ -195,7 +195,7 @@ end
 local CONFIG = M.parse("-api_key:string|boolean base_url:string timeout:number connect_timeout:number "
   .. "max_retries:integer retry_delay:number proxy:string ca_file:string headers:table query:table "
   .. "user_agent:string on_trace:function transport:function auth:table "
-  .. "statuses:table quirks:table").fields
+  .. "statuses:table quirks:table dataset:table").fields
 
 -- A provider names its own settings in facts.config ("account" or "account:string"),
 -- in facts.env and in facts.secrets; one without a type takes anything.

@@ -113,6 +113,40 @@ end
 
 context.escape = core.escape
 
+local TIME = "^(%d%d%d%d)%-(%d%d)%-(%d%d)[Tt ](%d%d):(%d%d):(%d%d)(%.?%d*)([Zz+-])(.*)$"
+
+-- "+02:00" -> 7200; nil where it is none
+local function offset_of(sign, rest)
+  if sign == "Z" or sign == "z" then return rest == "" and 0 or nil end
+  local hours, minutes = rest:match("^(%d%d):?(%d%d)$")
+  if not hours or tonumber(minutes) > 59 then return nil end
+  return (hours * 3600 + minutes * 60) * (sign == "-" and -1 or 1)
+end
+
+-- Days since 1970-01-01 of the proleptic Gregorian calendar (years begin with March here)
+local function days(year, month, day)
+  local y = month <= 2 and year - 1 or year
+  local of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+  return y * 365 + y // 4 - y // 100 + y // 400 + of_year - 719468
+end
+
+local MONTHS = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31} -- days, at most
+
+-- A time of RFC 3339 ("2026-11-22T10:20:30.5+01:00"), or a number -> Unix seconds, whole; nil where it is none
+function context.time(value)
+  if math.type(value) == "integer" then return value end
+  if type(value) == "number" then return math.tointeger(value // 1) end
+  if type(value) ~= "string" then return nil end
+  local year, month, day, hour, minute, second, fraction, sign, rest = value:match(TIME)
+  local offset = year and offset_of(sign, rest)
+  if not offset or fraction == "." or (fraction ~= "" and fraction:sub(1, 1) ~= ".") then return nil end
+  year, month, day = math.tointeger(year), math.tointeger(month), math.tointeger(day)
+  local fits = month >= 1 and month <= 12 and day >= 1 and day <= MONTHS[month] and tonumber(hour) < 24
+    and tonumber(minute) < 60 and tonumber(second) <= 60
+  if not fits then return nil end
+  return days(year, month, day) * 86400 + math.tointeger(hour * 3600 + minute * 60 + second - offset)
+end
+
 -- `return ctx.fail("invalid", "suffix %s is too long", s)`: nil, err
 function context.fail(kind, format, ...)
   return nil, core.error {kind = kind, message = format:format(...)}

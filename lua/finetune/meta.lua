@@ -75,6 +75,7 @@ function finetune.variant(base, changes) end
 ---@field auth? {header: string?, prefix: string?}  how the key is sent ("Authorization", "Bearer ")
 ---@field statuses? table<string, string>
 ---@field quirks? table
+---@field dataset? {formats: string[]?, min_examples: integer?, max_examples: integer?, max_bytes: integer?}  what the service asks of a training file; the report of prepare_data warns by it
 
 ---For providers: a function that makes create_job's body from its parameters, by a table of names, places and ranges;
 ---what is not known is refused with words. The table is described in mapping.lua.

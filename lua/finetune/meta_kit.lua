@@ -141,6 +141,16 @@ function ctx:upload(t) end
 ---@return string
 function ctx.escape(text) end
 
+---A time of RFC 3339 ("2026-11-22T10:20:30.5+01:00"), or a number (a function, no method)
+---@param value any
+---@return integer? seconds  since 1970; nil where it is no time
+function ctx.time(value) end
+
+---Keeps one request (nil: none any more) that is sent, detached and with a deadline, if the operation is cancelled from
+---here on: to abort an upload, say.
+---@param request? finetune.request
+function ctx:on_cancel(request) end
+
 ---`return ctx.fail("invalid", "suffix %s is too long", suffix)` (a function, no method)
 ---@param kind finetune.kind
 ---@param format string

@@ -108,7 +108,7 @@
 ---@field examples integer  how many there were
 ---@field written integer
 ---@field errors {line: integer, column: integer?, path: string, rule: string, message: string}[]  the first ones (max_errors)
----@field warnings {line: integer, path: string, rule: string, message: string}[]
+---@field warnings {line: integer, path: string, rule: string, message: string}[]  line 0: of the whole file
 ---@field error_count integer  all of them
 ---@field warning_count integer
 ---@field format string  chat, completion or preference

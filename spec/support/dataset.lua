@@ -26,7 +26,7 @@ end
 -- A folder with the functions below; box.close() removes it
 function M.box()
   local box = {dir = shell.folder()}
-  box.provider = assert(finetune.create_provider("openai", {api_key = "sk-test"}))
+  box.provider = assert(finetune.create_provider("openai", {api_key = "sk-test", dataset = {min_examples = 1}}))
 
   function box.path(name)
     return box.dir .. "/" .. name
