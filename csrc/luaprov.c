@@ -34,13 +34,11 @@ static void cancelled(lua_State *L, ft_call *c) {
     close_coroutine(L, co);
 }
 
-/* ctx:on_cancel(request or nil); upvalue: the call */
-static int ctx_on_cancel(lua_State *L) {
-  if (!lua_isnoneornil(L, 2))
-    luaL_checktype(L, 2, LUA_TTABLE);
-  lua_settop(L, 2);
+/* request or nil -- ; upvalue: the call. For ctx:on_cancel, which checks it */
+static int set_abort(lua_State *L) {
+  lua_settop(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
-  lua_replace(L, FT_CALL);
+  lua_insert(L, FT_CALL);
   ft_getapi(L)->on_cancel(L, lua_touserdata(L, FT_CALL));
   return 0;
 }
@@ -49,8 +47,8 @@ static int ctx_on_cancel(lua_State *L) {
 static void push_ctx(lua_State *L, ft_call *c, const ft_api *api) {
   lua_createtable(L, 0, 6);
   lua_pushvalue(L, FT_CALL);
-  lua_pushcclosure(L, ctx_on_cancel, 1);
-  lua_setfield(L, -2, "on_cancel");
+  lua_pushcclosure(L, set_abort, 1);
+  lua_setfield(L, -2, "set_abort");
   lua_pushvalue(L, FT_CONFIG);
   lua_setfield(L, -2, "config");
   api->push_instance(L, c);

@@ -43,6 +43,12 @@ function context.all(_, requests, concurrency)
   return ask(list)
 end
 
+-- Keeps one request (nil: none any more) that is sent, detached, if the operation is cancelled from here on
+function context:on_cancel(request)
+  if request ~= nil and type(request) ~= "table" then wrong("on_cancel", "a request, a table, or nil", request) end
+  self.set_abort(request)
+end
+
 function context.sleep(_, seconds)
   if type(seconds) ~= "number" then wrong("sleep", "seconds, a number", seconds) end
   return ask(seconds + 0.0)
