@@ -46,31 +46,24 @@ function P.upload_file(ctx, p)
   return {id = doc.dataset, filename = p.filename, bytes = doc.size, purpose = p.purpose, raw = doc}
 end
 
-local SETTINGS = {n_epochs = "rounds", batch_size = "batch", learning_rate = "rate"} -- ours -> theirs
-local UNKNOWN = {"validation_file", "seed", "method", "metadata", "integrations"}
+-- create_job's parameters -> the service's body. What is not named here is refused with words, never
+-- dropped; a caller's `extra` is laid over the body.
+local body_of = finetune.mapping {
+  service = "Acme",
+  fields = {model = "base", training_file = "dataset", suffix = {"tag", most = 40, pattern = "^[%w-]+$"}},
+  hyperparameters = {
+    n_epochs = {"settings.rounds", integer = true, least = 1, most = 20},
+    batch_size = {"settings.batch", integer = true, least = 1},
+    learning_rate = {"settings.rate", above = 0},
+  },
+}
 
--- What the service does not know is refused, never dropped in silence.
-local function body_of(ctx, p)
-  local body = {base = p.model, dataset = p.training_file, tag = p.suffix, settings = {}}
-  for name, value in pairs(p.hyperparameters or {}) do
-    if not SETTINGS[name] then return ctx.fail("invalid", "Acme has no hyperparameter '%s'", name) end
-    body.settings[SETTINGS[name]] = value
-  end
-  for _, name in ipairs(UNKNOWN) do
-    if p[name] ~= nil then return ctx.fail("invalid", "Acme does not take '%s'", name) end
-  end
-  for name, value in pairs(p.extra or {}) do body[name] = value end
-  return body
-end
-
--- Sent at most once: a tuning costs money, and the service cannot tell a repetition.
+-- Sent at most once: a tuning costs money. A lost answer is kind "conflict", with the jobs that may be it.
 function P.create_job(ctx, p)
   local body, err = body_of(ctx, p)
   if not body then return nil, err end
-  local doc
-  doc, err = ctx:post("/tunings", body, {retry = "never"})
-  if not doc then return nil, err end
-  return to_job(doc)
+  return ctx:create_once(p, {request = {path = "/tunings", json = body}, job = to_job,
+    list = function() return P.list_jobs(ctx, {limit = 20}) end})
 end
 
 function P.get_job(ctx, p)

@@ -71,7 +71,7 @@ describe("the example provider", function()
       hyperparameters = {learning_rate_multiplier = 2}}
     assert.equal("invalid", err.kind)
     _, err = provider:create_job {model = "m", training_file = "f", seed = 1}
-    assert.matches("does not take 'seed'", err.message)
+    assert.matches("seed is not known to Acme", err.message)
   end)
 end)
 

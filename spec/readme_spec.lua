@@ -80,7 +80,7 @@ describe("README.md", function()
     ["asistant"] = "^nil\tdata\n2\tmessages%[1%]%.role\t%S+\t.*assistant",
     ["wait = true"] = "succeeded\n.*%d+\t[%d.]+",
     ["ftjob-nobody"] = "^nil\tnot_found\t404\nfinetune: openai get_job: 404 ",
-    ["finetune.map"] = "^%d+\t%d+\tnil\nftjob%-1\tnot_found.*done\tnil\tnot_found\nnil\tfinetune: ",
+    ["finetune.map(ids"] = "^%d+\t%d+\tnil\nftjob%-1\tnot_found.*done\tnil\tnot_found\nnil\tfinetune: ",
     ["my-gateway"] = "^finetune.provider: my%-gateway",
   }
 
