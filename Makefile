@@ -43,10 +43,12 @@ LUA_LIBS ?= $(shell $(PKG_CONFIG) --libs $(LUA_PC) 2>/dev/null)# for C hosts onl
 LUA_LIBDIR = $(shell $(PKG_CONFIG) --variable=libdir $(LUA_PC) 2>/dev/null)
 
 # --- what there is to build ------------------------------------------------------------------
-PROGRAMS = csrc/run.c # a program of its own, when it is there
+PROGRAMS = csrc/run.c # finetune-run, a program of its own
 SOURCES := $(filter-out $(PROGRAMS),$(sort $(wildcard csrc/*.c)))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
 CORE    ?= lua/finetune/core.so
+RUNNER  ?= $(dir $(CORE))finetune-run
+RUNNER_OBJECTS = $(patsubst %,$(BUILD)/obj/%.o,run jobdir outfile scan walk)
 C_FILES  = $(wildcard csrc/*.[ch] examples/*.c spec/c/*.[ch] spec/fuzz/*.[ch] spec/bench/*.[ch])
 ALL_CFLAGS = -std=c99 -fPIC -fvisibility=hidden -D_GNU_SOURCE $(WARNINGS) $(if $(WERROR),-Werror) \
              $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(CURL_CFLAGS)
@@ -57,7 +59,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' '$1' '$2')
         install dist clean help headers FORCE
 .DELETE_ON_ERROR:
 
-all: headers $(CORE) ## build lua/finetune/core.so in the tree
+all: headers $(CORE) $(RUNNER) ## build lua/finetune/core.so and finetune-run in the tree
 
 demo: ## set up (apt, where something is missing), build, and run the main job
 	@CC="$(CC)" .ci/setup demo
@@ -87,6 +89,11 @@ $(CORE): $(OBJECTS) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$(Q)$(CC) $(CFLAGS) $(SAN) $(SHARED) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm
+
+$(RUNNER): $(RUNNER_OBJECTS) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,link,$@)
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(RUNNER_OBJECTS)
 
 $(BUILD)/obj/%.o: csrc/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -188,6 +195,7 @@ install: all ## into PREFIX (and DESTDIR)
 	  install -m 644 "$$f" "$(DESTDIR)$(LUADIR)/finetune/$$f" || exit 1; done
 	@install -d "$(DESTDIR)$(LIBDIR)/finetune" "$(DESTDIR)$(INCDIR)"
 	install -m 755 $(CORE) "$(DESTDIR)$(LIBDIR)/finetune/core.so"
+	install -m 755 $(RUNNER) "$(DESTDIR)$(LIBDIR)/finetune/finetune-run"
 	install -m 644 csrc/finetune.h "$(DESTDIR)$(INCDIR)/finetune.h"
 
 dist: ## build/finetune-VERSION.tar.gz, from what is committed
@@ -195,7 +203,7 @@ dist: ## build/finetune-VERSION.tar.gz, from what is committed
 	git archive --prefix=finetune-$(VERSION)/ -o $(BUILD)/finetune-$(VERSION).tar.gz HEAD
 
 clean: ## remove everything that was built
-	rm -rf $(BUILD) lua/finetune/core.so
+	rm -rf $(BUILD) lua/finetune/core.so lua/finetune/finetune-run
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile

@@ -4,8 +4,9 @@
 local LAYERS = {
   {
     name = "bytes and clocks: no Lua but lua_Alloc, no libcurl",
-    files = {"buf", "poll", "retry", "scan", "walk", "outfile", "check", "rules", "message", "proc", "run"},
-    headers = {"buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "check.h", "rules.h", "message.h", "proc.h"},
+    files = {"buf", "poll", "retry", "scan", "walk", "outfile", "check", "rules", "message", "jobdir", "proc", "run"},
+    headers = {"buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "check.h", "rules.h", "message.h", "jobdir.h",
+      "proc.h"},
     system = {["lua.h"] = true}, -- buf.h: the type lua_Alloc
     calls = {lua_Alloc = true},
   },
@@ -25,7 +26,7 @@ local LAYERS = {
   },
   {
     name = "values and dispatch: Lua, no libcurl",
-    files = {"error", "json", "util", "call", "call_lua", "await", "registry", "register", "instance"},
+    files = {"error", "json", "util", "call", "call_lua", "unsupported", "await", "registry", "register", "instance"},
     headers = {"ft.h", "buf.h", "scan.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true},
     lua = true,
@@ -34,7 +35,8 @@ local LAYERS = {
     name = "the transport and the module itself",
     files = {"request", "source", "http", "transfer", "response", "redirect", "scripted", "engine", "step", "admit",
       "stream", "timer", "core"},
-    headers = {"ft.h", "buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "dataset.h"},
+    headers = {"ft.h", "buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "dataset.h",
+      "jobdir.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["curl/curl.h"] = true},
     lua = true,
     curl = true,

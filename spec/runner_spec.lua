@@ -1,0 +1,245 @@
+-- csrc/run.c: finetune-run, which runs one training job and says how it ended. Every process here is real, and
+-- killed for real.
+
+local core = require "finetune.core"
+local shell = require "spec.support.shell"
+
+local RUN = shell.root .. "/lua/finetune/finetune-run"
+
+describe("finetune-run", function()
+  local folder
+
+  before_each(function() folder = shell.folder() end)
+  after_each(function()
+    for _, path in ipairs(shell.lines(("find %s -name lock"):format(shell.quote(folder)))) do
+      local pid = core.lock_holder(path)
+      if pid then shell.run("kill -9 " .. pid) end
+    end
+    shell.remove(folder)
+  end)
+
+  local function read(path)
+    local file = io.open(path, "rb")
+    if not file then return nil end
+    local text = file:read "a"
+    file:close()
+    return text
+  end
+
+  -- A new job directory with this job.json
+  local function job(doc, name)
+    local path = folder .. "/" .. (name or "a job's \"dir\"")
+    shell.must("mkdir -p " .. shell.quote(path))
+    local file <close> = assert(io.open(path .. "/job.json", "wb"))
+    file:write(type(doc) == "string" and doc or core.encode(doc))
+    return path
+  end
+
+  local function script(text, more)
+    local doc = {argv = {"sh", "-c", text}}
+    for key, value in pairs(more or {}) do doc[key] = value end
+    return doc
+  end
+
+  local function run(path, flags)
+    return shell.run(("%s %s %s"):format(shell.quote(RUN), flags or "", shell.quote(path)))
+  end
+
+  local function ending(path)
+    local text = read(path .. "/exit.json")
+    return text and assert(core.decode(text))
+  end
+
+  local function eventually(f, what)
+    local limit = core.now() + 10
+    repeat
+      local value = f()
+      if value then return value end
+      shell.run "sleep 0.02"
+    until core.now() > limit
+    error(what or "it did not happen", 2)
+  end
+
+  local function ended(path)
+    return eventually(function() return ending(path) end, "exit.json never came")
+  end
+
+  local function runner_of(path) return core.lock_holder(path .. "/lock") or nil end
+
+  -- Does a process with this command line live?
+  local function lives(command)
+    local all = shell.must "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; true"
+    return all:find(command, 1, true) ~= nil
+  end
+
+  it("runs argv as it is, with the environment, in the directory, output to the log", function()
+    local path = job {argv = {"printf", "%s|", "a b", "$(id)", "'q'", "tä\n"}, env = {A = "x=1"}}
+    assert.equal(0, (run(path)))
+    assert.equal("a b|$(id)|'q'|tä\n|", read(path .. "/log"))
+    path = job(script("echo \"$A\"; pwd; echo wrong >&2", {env = {A = "x=1 'y'"}, cwd = "/tmp"}), "b")
+    assert.equal(0, (run(path)))
+    assert.equal("x=1 'y'\n/tmp\nwrong\n", read(path .. "/log"))
+  end)
+
+  it("writes how it ended, and what it used", function()
+    local path = job(script "exit 3")
+    run(path)
+    local e = ending(path)
+    assert.equal("exited", e.reason)
+    assert.equal(3, e.code)
+    assert.is_true(e.wall >= 0 and e.finished_at >= e.started_at and e.max_rss > 100000)
+    path = job(script "kill -SEGV $$", "b")
+    run(path)
+    e = ending(path)
+    assert.equal("signal", e.reason)
+    assert.equal(11, e.signal)
+    path = job(script("x=0; while [ $x -lt 200000 ]; do x=$((x+1)); done"), "c")
+    run(path)
+    assert.is_true(ending(path).cpu > 0.02)
+    assert.is_nil(read(path .. "/reserve"))
+  end)
+
+  it("says why nothing could be started", function()
+    local path = job {argv = {"/no/such/program"}}
+    assert.equal(1, (run(path)))
+    assert.equal("not_started", ending(path).reason)
+    assert.matches("/no/such/program: No such file", ending(path).message)
+    for i, bad in ipairs {"", "{", "[]", "{}", '{"argv":[]}', '{"argv":["a",1]}', '{"argv":["a\\u0000b"]}',
+      '{"argv":["true"],"env":[]}', '{"argv":["true"],"env":{"A":1}}', '{"argv":["true"],"slot_count":0}',
+      '{"argv":["true"],"grace":-1}', '{"argv":["true"],"cwd":7}', ("["):rep(100)} do
+      path = job(bad, "bad" .. i)
+      assert.equal(1, (run(path)), bad)
+      assert.equal("not_started", ending(path).reason, bad)
+      assert.matches("job.json: ", ending(path).message)
+    end
+    path = job(script("true", {cwd = "/no/such/folder"}), "cwd")
+    assert.equal(1, (run(path)))
+  end)
+
+  it("says what is wrong with the call", function()
+    assert.equal(2, (shell.run(shell.quote(RUN))))
+    local status, words = run(folder .. "/nobody")
+    assert.equal(1, status)
+    assert.matches("No such file", words)
+    local path = job(script "true")
+    run(path)
+    status, words = run(path)
+    assert.equal(1, status)
+    assert.matches("has ended already", words)
+  end)
+
+  it("goes on in the background, and holds the lock until the end", function()
+    local path = job(script "while [ ! -e stop ]; do sleep 0.02; done")
+    assert.equal(0, (run(path, "-d")))
+    assert.is_number(runner_of(path))
+    assert.is_number(eventually(function() return core.decode(read(path .. "/started.json") or "") end).pid)
+    local status, words = run(path, "-d")
+    assert.equal(1, status)
+    assert.matches("has a runner already", words)
+    shell.must("touch " .. shell.quote(path .. "/stop"))
+    assert.equal(0, ended(path).code)
+    eventually(function() return not runner_of(path) end)
+  end)
+
+  it("cancels: SIGTERM first, SIGKILL after the time of grace, also one that is paused", function()
+    local path = job(script "trap 'echo bye; exit 0' TERM; while :; do sleep 0.02; done")
+    run(path, "-d")
+    eventually(function() return read(path .. "/started.json") end)
+    shell.must("kill " .. runner_of(path))
+    local e = ended(path)
+    assert.equal("cancelled", e.reason)
+    assert.equal(0, e.code)
+    assert.matches("bye\n", read(path .. "/log"))
+
+    path = job(script("trap '' TERM; while :; do sleep 0.02; done", {grace = 0.2}), "b")
+    run(path, "-d")
+    local pid = eventually(function() return core.decode(read(path .. "/started.json") or "") end).pid
+    shell.must("kill -STOP -" .. pid)
+    shell.must("kill " .. runner_of(path))
+    e = ended(path)
+    assert.equal("cancelled", e.reason)
+    assert.equal(9, e.signal)
+    assert.is_true(e.wall >= 0.2)
+  end)
+
+  it("leaves nothing running that the trainer left", function()
+    local path = job(script "(setsid sleep 4321 &); sleep 4321 & sleep 0.1")
+    run(path)
+    assert.equal("exited", ending(path).reason)
+    assert.is_false(lives "sleep 4321")
+  end)
+
+  it("takes its trainer along when it is killed, and then the lock is free", function()
+    for i = 1, 20 do
+      local path = job({argv = {"sleep", "4322"}}, "k" .. i)
+      run(path, "-d")
+      if i > 1 then shell.run(("sleep %g"):format((i - 1) * 0.002)) end
+      shell.must("kill -9 " .. assert(runner_of(path)))
+      eventually(function() return not runner_of(path) end)
+      assert.is_nil(ending(path))
+    end
+    eventually(function() return not lives "sleep 4322" end, "a trainer lives on")
+  end)
+
+  it("waits for a slot, in the order of arrival, whatever dies in the queue", function()
+    local slots = folder .. "/slots"
+    local function queued(name)
+      local path = job(script("echo $$ >>../order; " .. "while [ ! -e ../go ]; do sleep 0.02; done; echo " .. name
+        .. " >>../order", {slots = slots}), name)
+      assert.equal(0, (run(path, "-d")))
+      return path
+    end
+    local a = queued "a"
+    eventually(function() return read(a .. "/started.json") end)
+    local b, c, d = queued "b", queued "c", queued "d"
+    shell.run "sleep 0.3"
+    assert.is_nil(read(b .. "/started.json"))
+    assert.is_number(runner_of(b))
+    shell.must("kill -9 " .. runner_of(b))
+    shell.must("kill " .. runner_of(c))
+    assert.equal("cancelled", ended(c).reason)
+    assert.equal("cancelled before it began", ending(c).message)
+    shell.must("touch " .. shell.quote(folder .. "/go"))
+    assert.equal(0, ended(a).code)
+    assert.equal(0, ended(d).code)
+    assert.is_nil(ending(b))
+    assert.equal("", shell.must(("ls %s | grep ticket || true"):format(shell.quote(slots))))
+  end)
+
+  it("runs as many at once as there are slots", function()
+    local paths = {}
+    for i = 1, 4 do
+      paths[i] = job(script("while [ ! -e ../go ]; do sleep 0.02; done",
+        {slots = folder .. "/slots", slot_count = 2}), "s" .. i)
+      run(paths[i], "-d")
+    end
+    eventually(function() return read(paths[1] .. "/started.json") and read(paths[2] .. "/started.json") end)
+    shell.run "sleep 0.3"
+    assert.is_nil(read(paths[3] .. "/started.json") or read(paths[4] .. "/started.json"))
+    shell.must("touch " .. shell.quote(folder .. "/go"))
+    for i = 1, 4 do assert.equal(0, ended(paths[i]).code) end
+  end)
+
+  it("gives the trainer none of its descriptors, nor those of whoever started it", function()
+    local path = job(script "ls /proc/self/fd | wc -l")
+    shell.must(("exec 7</dev/null 9>/dev/null; exec %s %s"):format(shell.quote(RUN), shell.quote(path)))
+    assert.equal("4\n", read(path .. "/log")) -- three, and the one of ls itself
+  end)
+
+  it("writes the end also when the disk is full", function()
+    local disk = folder .. "/disk"
+    shell.must("mkdir " .. shell.quote(disk))
+    if (shell.run(("mount -t tmpfs -o size=64k none %s"):format(shell.quote(disk)))) ~= 0 then
+      return pending "no tmpfs can be mounted here"
+    end
+    local path = disk .. "/j"
+    shell.must("mkdir " .. shell.quote(path))
+    local file = assert(io.open(path .. "/job.json", "wb"))
+    file:write(core.encode(script "cat /dev/zero >big; exit 5"))
+    file:close()
+    run(path)
+    local e = ending(path)
+    shell.must("umount " .. shell.quote(disk))
+    assert.equal(5, e.code)
+  end)
+end)
