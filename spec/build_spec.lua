@@ -76,7 +76,9 @@ describe("the build", function()
 
   it("has no writable globals", function()
     -- What is written once, by the loader, lies in .data.rel.ro; .data and .bss stay writable.
-    for _, line in ipairs(shell.lines("nm --format=sysv build/obj/*.o", {cwd = tree})) do
+    -- (run.o is a program of its own.)
+    local objects = "ls build/obj/*.o | grep -v /run.o"
+    for _, line in ipairs(shell.lines(("nm --format=sysv $(%s)"):format(objects), {cwd = tree})) do
       local section = line:match "|([^|]*)$"
       assert.is_nil(WRITABLE[section], line)
     end
