@@ -26,8 +26,9 @@ local LAYERS = {
   },
   {
     name = "values and dispatch: Lua, no libcurl",
-    files = {"error", "json", "util", "call", "call_lua", "unsupported", "await", "registry", "register", "instance"},
-    headers = {"ft.h", "buf.h", "scan.h"},
+    files = {"error", "json", "util", "call", "call_lua", "unsupported", "await", "registry", "register", "instance",
+      "system"},
+    headers = {"ft.h", "buf.h", "scan.h", "proc.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true},
     lua = true,
   },

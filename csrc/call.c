@@ -333,34 +333,13 @@ void ft_call_close_all(lua_State *L, ft_instance *inst) {
 
 /* ---- start ---- */
 
-static void fail_unsupported(lua_State *L, ft_call *c) { /* [0, +1] */
-  const ft_registration *reg = c->inst->reg;
-  luaL_Buffer b;
-  luaL_buffinit(L, &b);
-  for (int i = 0; i < FT_NOPS; i++)
-    if (ft_slot_of(L, reg, i)->op != NULL) {
-      if (luaL_bufflen(&b) > 0)
-        luaL_addstring(&b, ", ");
-      luaL_addstring(&b, ft_op_name(i));
-    }
-  luaL_pushresult(&b);
-  const char *reason = c->slot->reason;
-  ft_error(L, "unsupported", "%s (supported: %s)",
-           reason != NULL ? reason : "this provider does not offer it", lua_tostring(L, -1));
-  if (reason != NULL) {
-    lua_pushstring(L, reason);
-    lua_setfield(L, -2, "reason");
-  }
-  lua_remove(L, -2);
-}
-
 enum {
   RUN_AT_ONCE =
       12, /* operations within operations on the C stack, of which Lua allows 200 levels */
   MOST_NESTED = 200 /* beyond that it is no depth but a mistake */
 };
 
-/* what keeps the call from running: 1 and an error on top */
+/* what keeps the call on top from running: 1 and an error on top of it */
 static int cannot_run(lua_State *L, ft_call *c) {
   if (c->level > MOST_NESTED)
     ft_error(L, "provider", "operations began one another %d deep: does one call itself?",
@@ -368,7 +347,7 @@ static int cannot_run(lua_State *L, ft_call *c) {
   else if (c->inst->closed)
     ft_error(L, "usage", "this provider was closed: create another one");
   else if (c->slot->op == NULL)
-    fail_unsupported(L, c);
+    ft_unsupported(L);
   else
     return 0;
   return 1;

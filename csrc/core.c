@@ -319,6 +319,7 @@ static void push_module(lua_State *L) {
   share(L, "waiters", FT_EU_WAITERS);
   ft_call_open(L);
   lua_setfield(L, -2, "call_methods");
+  ft_system_open(L);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
   lua_pushliteral(L, FT_VERSION);

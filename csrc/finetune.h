@@ -101,7 +101,8 @@ enum ft_index {              /* the stack of an op */
 typedef struct ft_slot {
   ft_op op;           /* NULL: not supported */
   void *ud;           /* for `op`, by api->ud(c) */
-  const char *reason; /* with op NULL: why not, a sentence; may be NULL */
+  const char *reason; /* with op NULL: why not, a sentence, {name} in it is filled in for each call
+                         (unsupported.c); may be NULL */
 } ft_slot;
 
 /*

@@ -192,6 +192,7 @@ int ft_instance_create(lua_State *L);   /* core.create */
 int ft_instance_supports(lua_State *L); /* core.supports */
 int ft_instance_close(lua_State *L);    /* core.close */
 void ft_instance_open(lua_State *L);    /* [raise] metatables */
+int ft_sounds_secret(const char *name); /* of a header or a setting */
 
 /* luaprov.c, for registry.c: slots and facts of a provider that is a table */
 int ft_luaprov_run(lua_State *L, ft_call *c);
@@ -249,6 +250,7 @@ enum { FT_ASK_NOTHING, FT_ASK_TRANSFER, FT_ASK_SLEEP, FT_ASK_CALL };
 void ft_call_open(lua_State *L);                /* [raise] metatable */
 void ft_call_start(lua_State *L);               /* [raise] [-3, +1] */
 void ft_call_advance(lua_State *L, ft_call *c); /* one step, protected */
+void ft_unsupported(lua_State *L);              /* [raise] [0, +1] error of the call on top */
 int ft_call_sleeper(lua_State *L);              /* core.sleep */
 int ft_call_cancel(lua_State *L, ft_call *c);   /* 1 where it was running; protected */
 int ft_call_result(lua_State *L, int idx);      /* [0, +2] */
@@ -416,6 +418,7 @@ void ft_copy_pairs(lua_State *L, int from, int to);                   /* [raise]
 void ft_set_string(lua_State *L, const char *key, const char *value); /* [raise] */
 int ft_nearest(lua_State *L);                                         /* core.nearest */
 void ft_push_nearest(lua_State *L, const char *word, int list); /* [raise] [0, +1] string or nil */
+void ft_system_open(lua_State *L);                              /* [raise] into the module on top */
 int ft_list_dir(lua_State *L);                                  /* core.list_dir */
 int ft_random_token(lua_State *L);
 int ft_file_info(lua_State *L, const char *path);

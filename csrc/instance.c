@@ -214,7 +214,7 @@ static void add_secret(lua_State *L) { /* [-1, 0] */
   ft_secret_add(L, I_SECRETS);
 }
 
-static int sounds_secret(const char *name) {
+int ft_sounds_secret(const char *name) {
   static const char *const words[] = {"auth",       "key",       "token", "secret", "cookie",
                                       "credential", "signature", "pass",  NULL};
   for (int i = 0; words[i] != NULL; i++)
@@ -226,7 +226,7 @@ static int sounds_secret(const char *name) {
 static void secrets_of_pairs(lua_State *L, const char *field) {
   lua_getfield(L, I_CONFIG, field); /* a table: complete_facts made it */
   for (lua_pushnil(L); lua_next(L, I_TOP + 1); lua_settop(L, I_TOP + 2)) {
-    if (lua_type(L, -2) != LUA_TSTRING || !sounds_secret(lua_tostring(L, -2)))
+    if (lua_type(L, -2) != LUA_TSTRING || !ft_sounds_secret(lua_tostring(L, -2)))
       continue;
     const char *value = lua_tostring(L, -1), *blank = value != NULL ? strrchr(value, ' ') : NULL;
     lua_pushstring(L, blank != NULL ? blank + 1 : NULL); /* "Bearer xyz": the xyz alone too */

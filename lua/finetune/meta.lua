@@ -46,7 +46,11 @@ function finetune.get_default_provider(config) end
 ---@return {name: string, loaded: boolean, needs: string[]}[]
 function finetune.list_providers() end
 
----In a provider's table, in place of an operation that the service does not have.
+---In a provider's table, in place of an operation that the service does not have. `{name}` in the reason is, when the
+---operation is called, the parameter of that name (a string or a number), else the instance's setting (a string), else
+---`{name}`; so err.reason can be a command to paste: what a shell could take for more than a word comes in single quotes
+---(write none around `{name}`), control characters are left out. Secrets, and settings whose name sounds like one
+---("token"), are never put in. provider:supports(op) gives the reason as it is here.
 ---@param reason string  a sentence
 ---@return userdata
 function finetune.unsupported(reason) end

@@ -21,6 +21,7 @@
 ---@field retry_after? number  seconds, where the service said so
 ---@field attempts? integer  how often it was sent
 ---@field sent? boolean  false: the request never reached the service, or was certainly not carried out
+---@field reason? string  of kind "unsupported": why, and what to do in its place
 ---@field cause? any
 ---@field report? finetune.report  of prepare_data
 ---@field candidates? finetune.job[]  of create_job with kind "conflict": one of these may be it

@@ -57,7 +57,8 @@ local function answer_of(entry, request)
   reply = reply or entry
   if reply == "pending" or reply.fail == "pending" then return "pending" end
   if reply.fail then return nil, reply.fail end
-  return {status = reply.status, headers = reply.headers, body = reply.body, json = reply.json, delay = reply.delay}
+  return {status = reply.status, headers = reply.headers, body = reply.body, json = reply.json, delay = reply.delay,
+    partial = reply.partial}
 end
 
 -- Is it the request that the entry expects?

@@ -24,6 +24,30 @@ section("requests over one connection", function(env)
   assert(not job and (err.kind == "not_found" or err.kind == "memory"), tostring(err))
 end)
 
+-- `sample` reads a stream that does not end
+local STREAMER = {name = "streamer", sample = function(ctx, p)
+  local events, response = ctx:events("/stream", {[p.model] = 0.05})
+  if not events then return nil, response end
+  return {n = #events, data = events[1] and events[1].data, partial = response.partial}
+end}
+for _, op in ipairs {"upload_file", "create_job", "get_job", "cancel_job", "list_models", "delete_model"} do
+  STREAMER[op] = finetune.unsupported "not here"
+end
+
+section("an answer that goes on", function(env)
+  finetune.register(STREAMER, {replace = true})
+  local p <close> = assert(finetune.create_provider("streamer", {api_key = "sk-harness-key", base_url = env.url,
+    retry_delay = 0, timeout = 1, max_retries = 1}))
+  local idle, window = p:async("sample", "read_idle"), p:async("sample", "read_for")
+  for _, call in ipairs {idle, window} do
+    local got = assert(call:await())
+    assert(got.partial and got.n == 1 and got.data == "1")
+  end
+  local cancelled = p:async("sample", "read_for")
+  finetune.step(0.01)
+  cancelled:cancel()
+end)
+
 section("a connection that is cut", function(env)
   local p <close> = provider(env, {max_retries = 1})
   local job, err = p:get_job "cut"

@@ -12,7 +12,8 @@ local function section(name, f) S[#S + 1] = {name = name, run = function(env) re
 
 local P = {name = "harness", base_url = "https://harness.example/v1", env = "HARNESS_API_KEY",
   statuses = {DONE = "succeeded"}, headers = {["X-Harness"] = "1"}, query = {version = "2"},
-  pause_job = finetune.unsupported "jobs cannot be paused", params = {create_job = "training_type:string"}}
+  pause_job = finetune.unsupported "jobs cannot be paused: {job_id} {base_url} {api_key} {nothing}",
+  params = {create_job = "training_type:string"}}
 
 function P.upload_file(ctx, p) return ctx:upload {path = p.path, to = "/files", fields = {purpose = "x"}} end
 
@@ -73,7 +74,7 @@ section("a provider in Lua that fails", function()
   local kinds = {delete_model = "invalid", get_model = "provider", get_file = "provider", delete_file = "provider",
     pause_job = "unsupported"}
   for op, kind in pairs(kinds) do
-    local value, err = p[op](p, "x")
+    local value, err = p[op](p, "x\n'")
     assert(value == nil and (err.kind == kind or err.kind == "memory"), tostring(err))
   end
 end)

@@ -40,6 +40,8 @@ static const char zipped[] =
 #define JOB_JSON "{\"id\":\"ftjob-1\",\"status\":\"succeeded\",\"model\":\"m\"}"
 
 static const Answer answers[] = {
+    /* it says something, and then nothing more: the end of the chunks never comes */
+    {"/stream", "200 OK", "transfer-encoding: chunked\r\n", "9\r\ndata: 1\n\n\r\n", 0, 0},
     {"/slow", "200 OK", "", JOB_JSON, 0, 1},
     {"/moved", "307 Temporary Redirect", "location: /v1/fine_tuning/jobs/there\r\n", "", 0, 0},
     {"/zipped", "200 OK", "content-encoding: gzip\r\n", zipped, sizeof zipped - 1, 0},
