@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOB_MAX = 16 * 1024 * 1024, DEPTH = 8, TEXT_MAX = 4096 };
+enum { JOB_MAX = 16 * 1024 * 1024, DEPTH = 8, STEPS_MAX = 100, TEXT_MAX = 4096 };
 
 /* ---- locks ---- */
 
@@ -113,6 +113,38 @@ static char **take_argv(ft_json *j) {
   return argv;
 }
 
+/* One step; 0: it is not what it should be. What was made is freed with the job. */
+static int take_step(ft_step *step, ft_json *j) {
+  ft_slice key;
+  int ok = ft_json_type(j) == '{';
+  if (!ok)
+    return 0;
+  for (ft_json_enter(j); ok && ft_json_member(j, &key);) {
+    if (ft_json_is(key, "argv"))
+      ok = step->argv == NULL && (step->argv = take_argv(j)) != NULL;
+    else if (ft_json_is(key, "stdin"))
+      ok = (step->in = take_text(j)) != NULL;
+    else if (ft_json_is(key, "stdout"))
+      ok = (step->out = take_text(j)) != NULL;
+    else
+      ft_json_skip(j);
+  }
+  return ok && step->argv != NULL;
+}
+
+static int take_steps(ft_job *job, ft_json *j) {
+  size_t n = ft_json_type(j) == '[' && job->steps == NULL ? count_items(*j) : 0;
+  if (n == 0 || n > STEPS_MAX)
+    return 0;
+  job->steps = calloc(n, sizeof *job->steps);
+  if (job->steps == NULL)
+    return 0;
+  for (ft_json_enter(j); ft_json_item(j);)
+    if (!take_step(&job->steps[job->nsteps++], j))
+      return 0;
+  return 1;
+}
+
 static size_t count_members(ft_json j) {
   ft_slice key;
   size_t n = 0;
@@ -153,10 +185,10 @@ static double take_number(ft_json *j) {
 
 /* One member into the job; 0: it is not what it should be */
 static int take_member(ft_job *job, ft_json *j, ft_slice key) {
-  if (ft_json_is(key, "argv"))
-    return (job->memory[1] = job->argv = take_argv(j)) != NULL;
+  if (ft_json_is(key, "steps"))
+    return take_steps(job, j);
   if (ft_json_is(key, "env"))
-    return (job->memory[2] = job->env = take_env(j)) != NULL;
+    return job->env == NULL && (job->env = take_env(j)) != NULL;
   if (ft_json_is(key, "cwd"))
     return (job->cwd = take_text(j)) != NULL;
   if (ft_json_is(key, "slots"))
@@ -180,7 +212,7 @@ int ft_job_read(ft_job *job, const char *path, char *why, size_t room) {
   job->slot_count = 1;
   job->grace = 10;
   char *text = read_whole(path, &n);
-  job->memory[0] = text;
+  job->text = text;
   if (text == NULL)
     return wrong(why, room, "%s: %s", path, strerror(errno));
   ptrdiff_t at = ft_scan(text, n, DEPTH, &words);
@@ -192,14 +224,17 @@ int ft_job_read(ft_job *job, const char *path, char *why, size_t room) {
   for (ft_json_enter(&j); ft_json_member(&j, &key);)
     if (!take_member(job, &j, key))
       return wrong(why, room, "%s: '%.*s' is not as it should be", path, (int)key.n, key.s);
-  return job->argv != NULL || wrong(why, room, "%s: it has no argv", path);
+  return job->steps != NULL || wrong(why, room, "%s: it has no steps", path);
 }
 
 void ft_job_free(ft_job *job) {
-  for (char **pair = job->memory[2]; pair != NULL && *pair != NULL; pair++)
+  for (char **pair = job->env; pair != NULL && *pair != NULL; pair++)
     free(*pair);
-  for (size_t i = 0; i < sizeof job->memory / sizeof *job->memory; i++)
-    free(job->memory[i]);
+  for (int i = 0; i < job->nsteps; i++)
+    free(job->steps[i].argv);
+  free(job->env);
+  free(job->steps);
+  free(job->text);
   memset(job, 0, sizeof *job);
 }
 
@@ -232,12 +267,13 @@ static void escape(const char *text, char *out, size_t room) {
 int ft_ending_write(const ft_ending *e, const char *path) {
   char text[TEXT_MAX], message[TEXT_MAX / 2];
   escape(e->message != NULL ? e->message : "", message, sizeof message);
-  int n = snprintf(text, sizeof text,
-                   "{\"reason\": \"%s\", \"message\": \"%s\", \"code\": %d, \"signal\": %d, "
-                   "\"started_at\": %.3f, \"finished_at\": %.3f, \"wall\": %.3f, \"cpu\": %.3f, "
-                   "\"max_rss\": %.0f}\n",
-                   e->reason, message, e->code, e->signal, e->started_at, e->finished_at, e->wall,
-                   e->cpu, e->max_rss);
+  int n = snprintf(
+      text, sizeof text,
+      "{\"reason\": \"%s\", \"message\": \"%s\", \"step\": %d, \"code\": %d, \"signal\": %d, "
+      "\"started_at\": %.3f, \"finished_at\": %.3f, \"wall\": %.3f, \"cpu\": %.3f, "
+      "\"max_rss\": %.0f}\n",
+      e->reason, message, e->step, e->code, e->signal, e->started_at, e->finished_at, e->wall,
+      e->cpu, e->max_rss);
   return write_whole(path, text, (size_t)n);
 }
 

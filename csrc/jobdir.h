@@ -17,14 +17,22 @@ int ft_lock_take(const char *path);
 /* The process that holds the lock of the file; 0: nobody; -1: errno (no file: ENOENT) */
 pid_t ft_lock_holder(const char *path);
 
-/* job.json: {argv = [program, argument...], env = {name = value}, cwd, grace (s), slots
-   (directory), slot_count}; all but argv optional */
+typedef struct ft_step {
+  char **argv;          /* program and arguments, ends with NULL */
+  const char *in, *out; /* paths, or NULL: nothing to read; the log */
+} ft_step;
+
+/* job.json: {steps = [{argv = [program, argument...], stdin, stdout}...], env = {name = value},
+   cwd, grace (s), slots (directory), slot_count}; all but steps and argv optional. One step runs
+   after another; the first that fails is the last. */
 typedef struct ft_job {
-  char **argv, **env; /* end with NULL; env: "NAME=value", to be added to what there is */
+  ft_step *steps;
+  int nsteps;
+  char **env; /* "NAME=value", to be added to what there is; ends with NULL; or NULL */
   const char *cwd, *slots;
   int slot_count;
   double grace;
-  void *memory[4];
+  char *text; /* what the strings above are in */
 } ft_job;
 
 /* Reads job.json at `path`: 1, or 0 and words */
@@ -34,7 +42,8 @@ void ft_job_free(ft_job *job);
 typedef struct ft_ending {
   const char *reason; /* "exited", "signal", "cancelled", "not_started" */
   const char *message;
-  int code, signal; /* -1: none */
+  int step;         /* the last that began, from 1; 0: none */
+  int code, signal; /* of it; -1: none */
   double started_at, finished_at, wall, cpu;
   double max_rss; /* bytes */
 } ft_ending;

@@ -2,8 +2,8 @@
 ** finetune-run [-d] JOBDIR: runs one training job, a program of its own without Lua.
 **
 ** It takes the lock of JOBDIR (held as long as it lives: "is it running" is a test of
-** that lock, never a guess from a pid), waits for a slot, runs the argv of job.json with
-** its output in JOBDIR/log, and writes how it ended to exit.json. SIGTERM or SIGINT
+** that lock, never a guess from a pid), waits for a slot, runs the steps of job.json with
+** their output in JOBDIR/log, and writes how it ended to exit.json. SIGTERM or SIGINT
 ** cancel: the trainer gets SIGTERM, then, after a time of grace, SIGKILL. With -d it goes
 ** into the background, in a session of its own, once it has the lock.
 **
@@ -156,8 +156,14 @@ static int wait_for_slot(const ft_job *job) {
 
 /* ---- the trainer ---- */
 
+/* 1 where `fd` is that file now, or nothing was asked */
+static int redirect(const char *path, int fd, int flags) {
+  int opened = path != NULL ? open(path, flags | O_CLOEXEC, 0666) : fd;
+  return opened >= 0 && (opened == fd || dup2(opened, fd) >= 0);
+}
+
 /* In the child: never returns. A failure is told through `report`. */
-static void become_trainer(const ft_job *job, pid_t runner, int report) {
+static void become_trainer(const ft_job *job, const ft_step *step, pid_t runner, int report) {
   sigset_t none;
   sigemptyset(&none);
   setpgid(0, 0);
@@ -170,8 +176,9 @@ static void become_trainer(const ft_job *job, pid_t runner, int report) {
   sigprocmask(SIG_SETMASK, &none, NULL);
   for (char **pair = job->env; pair != NULL && *pair != NULL; pair++)
     putenv(*pair);
-  if (job->cwd == NULL || chdir(job->cwd) == 0)
-    execvp(job->argv[0], job->argv);
+  if ((job->cwd == NULL || chdir(job->cwd) == 0) && redirect(step->in, 0, O_RDONLY) &&
+      redirect(step->out, 1, O_WRONLY | O_CREAT | O_TRUNC))
+    execvp(step->argv[0], step->argv);
   int e = errno;
   while (write(report, &e, sizeof e) < 0 && errno == EINTR)
     ;
@@ -179,7 +186,7 @@ static void become_trainer(const ft_job *job, pid_t runner, int report) {
 }
 
 /* Starts it: its pid, or -1 and errno */
-static pid_t start_trainer(const ft_job *job) {
+static pid_t start_trainer(const ft_job *job, const ft_step *step) {
   int report[2], e = 0;
   pid_t runner = getpid();
   if (pipe(report) != 0)
@@ -188,7 +195,7 @@ static pid_t start_trainer(const ft_job *job) {
   fcntl(report[1], F_SETFD, FD_CLOEXEC);
   pid_t pid = fork();
   if (pid == 0)
-    become_trainer(job, runner, report[1]);
+    become_trainer(job, step, runner, report[1]);
   e = errno;
   close(report[1]);
   if (pid > 0) {
@@ -281,6 +288,24 @@ static void not_started(ft_ending *e, const char *what) {
   e->message = cancelled ? "cancelled before it began" : words;
 }
 
+/* One step to its end; 0: the last one */
+static int run_step(const ft_job *job, const ft_step *step, ft_ending *e) {
+  pid_t pid = start_trainer(job, step);
+  e->step++;
+  if (pid < 0) {
+    not_started(e, step->argv[0]);
+    return 0;
+  }
+  if (e->started_at == 0)
+    e->started_at = wall(CLOCK_REALTIME);
+  ft_started_write("started.json", pid, e->started_at);
+  int status = supervise(job, pid);
+  alarm_in(0);
+  sweep(pid);
+  measure(e, status);
+  return status == 0 && !cancelled;
+}
+
 static void run(const ft_job *job, ft_ending *e) {
   int slot = job->slots != NULL ? wait_for_slot(job) : 0;
   if (slot < 0) {
@@ -288,23 +313,14 @@ static void run(const ft_job *job, ft_ending *e) {
     return;
   }
   double began = wall(CLOCK_MONOTONIC);
-  pid_t pid = start_trainer(job);
-  if (pid < 0) {
-    not_started(e, job->argv[0]);
-    return;
-  }
-  e->started_at = wall(CLOCK_REALTIME);
-  ft_started_write("started.json", pid, e->started_at);
-  int status = supervise(job, pid);
-  alarm_in(0);
-  sweep(pid);
+  for (int i = 0; i < job->nsteps && run_step(job, &job->steps[i], e); i++)
+    ;
   e->wall = wall(CLOCK_MONOTONIC) - began;
-  measure(e, status);
 }
 
 static int run_job(void) {
   ft_job job;
-  ft_ending e = {"not_started", words, -1, -1, 0, 0, 0, 0, 0};
+  ft_ending e = {"not_started", words, 0, -1, -1, 0, 0, 0, 0, 0};
   sigemptyset(&awaited);
   for (const int *sig = (const int[]){SIGTERM, SIGINT, SIGCHLD, SIGALRM, 0}; *sig != 0; sig++)
     sigaddset(&awaited, *sig);

@@ -36,7 +36,7 @@ describe("finetune-run", function()
   end
 
   local function script(text, more)
-    local doc = {argv = {"sh", "-c", text}}
+    local doc = {steps = {{argv = {"sh", "-c", text}}}}
     for key, value in pairs(more or {}) do doc[key] = value end
     return doc
   end
@@ -73,7 +73,7 @@ describe("finetune-run", function()
   end
 
   it("runs argv as it is, with the environment, in the directory, output to the log", function()
-    local path = job {argv = {"printf", "%s|", "a b", "$(id)", "'q'", "tä\n"}, env = {A = "x=1"}}
+    local path = job {steps = {{argv = {"printf", "%s|", "a b", "$(id)", "'q'", "tä\n"}}}, env = {A = "x=1"}}
     assert.equal(0, (run(path)))
     assert.equal("a b|$(id)|'q'|tä\n|", read(path .. "/log"))
     path = job(script("echo \"$A\"; pwd; echo wrong >&2", {env = {A = "x=1 'y'"}, cwd = "/tmp"}), "b")
@@ -99,14 +99,37 @@ describe("finetune-run", function()
     assert.is_nil(read(path .. "/reserve"))
   end)
 
+  it("runs steps one after another, until one fails, each with its own files", function()
+    local path = job {steps = {
+      {argv = {"sh", "-c", "echo one; echo err >&2"}, stdout = "first"},
+      {argv = {"tr", "a-z", "A-Z"}, stdin = "first", stdout = "second"},
+      {argv = {"sh", "-c", "echo log; exit 4"}},
+      {argv = {"touch", "never"}},
+    }}
+    assert.equal(0, (run(path)))
+    assert.equal("one\n", read(path .. "/first"))
+    assert.equal("ONE\n", read(path .. "/second"))
+    assert.equal("err\nlog\n", read(path .. "/log"))
+    assert.is_nil(read(path .. "/never"))
+    local e = ending(path)
+    assert.equal(3, e.step)
+    assert.equal(4, e.code)
+    path = job({steps = {{argv = {"cat"}, stdin = "no such file"}}}, "b")
+    assert.equal(1, (run(path)))
+    assert.equal("not_started", ending(path).reason)
+  end)
+
   it("says why nothing could be started", function()
-    local path = job {argv = {"/no/such/program"}}
+    local path = job {steps = {{argv = {"/no/such/program"}}}}
     assert.equal(1, (run(path)))
     assert.equal("not_started", ending(path).reason)
     assert.matches("/no/such/program: No such file", ending(path).message)
-    for i, bad in ipairs {"", "{", "[]", "{}", '{"argv":[]}', '{"argv":["a",1]}', '{"argv":["a\\u0000b"]}',
-      '{"argv":["true"],"env":[]}', '{"argv":["true"],"env":{"A":1}}', '{"argv":["true"],"slot_count":0}',
-      '{"argv":["true"],"grace":-1}', '{"argv":["true"],"cwd":7}', ("["):rep(100)} do
+    local good = '"steps":[{"argv":["true"]}]'
+    for i, bad in ipairs {"", "{", "[]", "{}", '{"steps":[]}', '{"steps":{}}', '{"steps":["true"]}', '{"steps":[{}]}',
+      '{"steps":[{"argv":[]}]}', '{"steps":[{"argv":["a",1]}]}', '{"steps":[{"argv":["a\\u0000b"]}]}',
+      '{"steps":[{"argv":["a"],"stdout":1}]}', '{"steps":[{"argv":["a"],"argv":["b"]}]}', "{" .. good .. ',"env":[]}',
+      "{" .. good .. "," .. good .. "}", "{" .. good .. ',"env":{"A":1}}', "{" .. good .. ',"slot_count":0}',
+      "{" .. good .. ',"grace":-1}', "{" .. good .. ',"cwd":7}', ("["):rep(100)} do
       path = job(bad, "bad" .. i)
       assert.equal(1, (run(path)), bad)
       assert.equal("not_started", ending(path).reason, bad)
@@ -171,7 +194,7 @@ describe("finetune-run", function()
 
   it("takes its trainer along when it is killed, and then the lock is free", function()
     for i = 1, 20 do
-      local path = job({argv = {"sleep", "4322"}}, "k" .. i)
+      local path = job({steps = {{argv = {"sleep", "4322"}}}}, "k" .. i)
       run(path, "-d")
       if i > 1 then shell.run(("sleep %g"):format((i - 1) * 0.002)) end
       shell.must("kill -9 " .. assert(runner_of(path)))
