@@ -9,12 +9,18 @@
 **   path_prefix           ""     put before every path
 **   metadata              true   jobs carry metadata; false: no token is sent, so
 **                                that a lost answer to create_job is a conflict
+**   metadata_filter       true   false: list_jobs cannot be asked for jobs with some
 **   wait_for_files        true   default of create_job's parameter
 **   hyperparameters       {}     array of names that are passed on unchecked beside
 **                                the known ones; true: any name, any value, any method
-**   flat_hyperparameters  false  true: the body's `hyperparameters`, not those of `method`
+**   flat_hyperparameters  false  true: the body's `hyperparameters`, not those of `method`;
+**                                "supervised": so for that method, which is then not named.
+**                                "auto" is left out of them
 **   fields                {}     parameter of create_job -> field of its body
+**   extra                 {}     fields of every request (in the body of a POST, else in the
+**                                query), where the call does not name them; not of parts
 **   suffix_limit          64     characters
+**   suffix_plain          false  true: of a suffix only letters, digits, '-' and '_'
 **   upload_limit          512e6  bytes of a file sent in one request
 **   uploads               true   false: the service has no /uploads
 **   upload_total          8 GiB  bytes of a file sent in parts
@@ -88,6 +94,17 @@ static void spread_metadata(lua_State *L, int into) {
   lua_pop(L, 1);
 }
 
+/* A service that ignored the filter would answer with other people's jobs */
+static int refuse_filter(lua_State *L, const route *r) {
+  int given = r->value == ft_oa_job && r->answer == PAGE &&
+              lua_getfield(L, FT_PARAMS, "metadata") != LUA_TNIL;
+  if (given && ft_oa_quirk_off(L, "metadata"))
+    return ft_oa_invalid(L, "metadata", "is not kept by this service");
+  if (given && ft_oa_quirk_off(L, "metadata_filter"))
+    return ft_oa_invalid(L, "metadata", "cannot be asked for: this service lists all jobs");
+  return FT_DONE;
+}
+
 /* [0, +1] the table of the fields that were given */
 static void push_fields(lua_State *L, const route *r) {
   lua_newtable(L);
@@ -113,7 +130,8 @@ static int route_send(lua_State *L, ft_call *c, const route *r) {
     lua_getfield(L, FT_PARAMS, r->param);
     id = lua_tolstring(L, -1, &len);
   }
-  if (ft_oa_request(L, r->method, r->path, r->param, id, len) == FT_FAIL)
+  if (refuse_filter(L, r) == FT_FAIL ||
+      ft_oa_request(L, r->method, r->path, r->param, id, len) == FT_FAIL)
     return FT_FAIL;
   push_fields(L, r);
   if (ft_oa_is_empty(L, -1))
@@ -182,12 +200,14 @@ static int has_header(lua_State *L, const char *lower) {
   return 0;
 }
 
-/* config[key] as a header of the table on top, but where the user set that himself */
+/* config[key] as a header of the table on top, but where the user set that himself;
+   false: none, whatever the environment says */
 static int put_header(lua_State *L, const char *key, const char *name, const char *lower) {
   size_t len;
   if (has_header(L, lower))
     return FT_DONE;
-  if (lua_getfield(L, CONFIG, key) == LUA_TNIL) {
+  int type = lua_getfield(L, CONFIG, key);
+  if (type == LUA_TNIL || (type == LUA_TBOOLEAN && !lua_toboolean(L, -1))) {
     lua_pop(L, 1);
     return FT_DONE;
   }

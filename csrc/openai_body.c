@@ -130,6 +130,18 @@ static int put_id(lua_State *L, int body, const char *param) {
   return FT_DONE;
 }
 
+/* 1 where the string on top has nothing but letters, digits, '-' and '_' */
+static int is_plain(lua_State *L) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+  return strspn(lua_tostring(L, -1), plain) == lua_rawlen(L, -1);
+}
+
+static int wants_plain_suffix(lua_State *L) {
+  int plain = ft_oa_quirk(L, "suffix_plain") == LUA_TBOOLEAN && lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return plain;
+}
+
 static int put_suffix(lua_State *L, int body) {
   if (lua_getfield(L, FT_PARAMS, "suffix") == LUA_TSTRING) {
     size_t n = ft_oa_characters(L, -1);
@@ -138,6 +150,8 @@ static int put_suffix(lua_State *L, int body) {
       lua_pushfstring(L, "must have 1 to %I characters", (LUAI_UACINT)limit);
       return ft_oa_invalid(L, "suffix", lua_tostring(L, -1));
     }
+    if (wants_plain_suffix(L) && !is_plain(L))
+      return ft_oa_invalid(L, "suffix", "must have only letters, digits, '-' and '_'");
   }
   lua_setfield(L, body, "suffix");
   return FT_DONE;

@@ -241,11 +241,23 @@ static int put_grader(lua_State *L, int inner, const char *name, int method) {
   return FT_DONE;
 }
 
+enum flat { NOT_FLAT, FLAT, FLAT_UNNAMED };
+
+/* quirks.flat_hyperparameters for the method of that name */
+static enum flat is_flat(lua_State *L, const char *name) {
+  int type = ft_oa_quirk(L, "flat_hyperparameters");
+  enum flat flat = type == LUA_TBOOLEAN && lua_toboolean(L, -1) ? FLAT : NOT_FLAT;
+  if (type == LUA_TSTRING && strcmp(lua_tostring(L, -1), name) == 0)
+    flat = FLAT_UNNAMED;
+  lua_pop(L, 1);
+  return flat;
+}
+
 /* body.method = {type = name, [name] = inner}; nothing where nothing was said, since
    that is what every service of this dialect understands */
 static void put_method(lua_State *L, int body, const char *name, int inner) {
   lua_getfield(L, FT_PARAMS, "method");
-  int said = !lua_isnil(L, -1);
+  int said = !lua_isnil(L, -1) && is_flat(L, name) != FLAT_UNNAMED;
   lua_pop(L, 1);
   if (!said && ft_oa_is_empty(L, inner))
     return;
@@ -259,15 +271,28 @@ static void put_method(lua_State *L, int body, const char *name, int inner) {
   lua_setfield(L, body, "method");
 }
 
+/* "auto" is the service's own choice, made where nothing is sent; the flat fields of
+   Azure are numbers only. Whether any of the table on top is left. */
+static int drop_auto(lua_State *L) {
+  int table = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, table); lua_settop(L, table + 1))
+    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "auto") == 0) {
+      lua_pushvalue(L, -2);
+      lua_pushnil(L);
+      lua_rawset(L, table); /* an existing field: allowed in a traversal */
+    }
+  return !ft_oa_is_empty(L, table);
+}
+
 /* Moves the hyperparameters on top to where this service reads them */
-static void put_hyperparameters(lua_State *L, int body, int inner, int some) {
-  int is_flat = ft_oa_quirk(L, "flat_hyperparameters") == LUA_TBOOLEAN && lua_toboolean(L, -1);
-  lua_pop(L, 1);
+static void put_hyperparameters(lua_State *L, int body, const char *name, int inner) {
+  int flat = is_flat(L, name) != NOT_FLAT;
+  int some = flat ? drop_auto(L) : !ft_oa_is_empty(L, -1);
   if (!some) {
     lua_pop(L, 1);
     lua_pushnil(L);
   }
-  if (is_flat) {
+  if (flat) {
     lua_setfield(L, body, "hyperparameters");
     lua_pushnil(L);
   }
@@ -286,7 +311,7 @@ int ft_oa_method(lua_State *L, int body) {
   int inner = lua_gettop(L);
   if (push_hyperparameters(L, inner, unchecked ? 0 : method) == FT_FAIL)
     return FT_FAIL;
-  put_hyperparameters(L, body, inner, !ft_oa_is_empty(L, inner + 1));
+  put_hyperparameters(L, body, name, inner);
   if (put_grader(L, inner, name, method) == FT_FAIL)
     return FT_FAIL;
   put_method(L, body, name, inner);

@@ -61,6 +61,36 @@ int ft_oa_failed(lua_State *L) {
   return FT_FAIL;
 }
 
+/* ---- fields over fields ---- */
+
+enum { MERGE_DEPTH = 32 }; /* deeper tables, such as one that holds itself, are replaced */
+
+/* a table with fields that are no array's */
+static int is_object(lua_State *L, int idx) {
+  return lua_istable(L, idx) && lua_rawlen(L, idx) == 0 && !ft_oa_is_empty(L, idx);
+}
+
+/* Lays the fields of the table `from` over those of `into`, objects into objects. What
+   is changed inside `into` is copied first: it may be the caller's own. */
+static void merge(lua_State *L, int from, int into, int depth) {
+  luaL_checkstack(L, 8, "extra");
+  for (lua_pushnil(L); lua_next(L, from);) {
+    int key = lua_gettop(L) - 1;
+    lua_pushvalue(L, key);
+    lua_rawget(L, into);
+    if (depth > 0 && is_object(L, key + 1) && is_object(L, key + 2)) {
+      lua_newtable(L);
+      merge(L, key + 2, key + 3, 0);
+      merge(L, key + 1, key + 3, depth - 1);
+      lua_replace(L, key + 1);
+    }
+    lua_settop(L, key + 1);
+    lua_pushvalue(L, key);
+    lua_insert(L, key + 1);
+    lua_rawset(L, into);
+  }
+}
+
 /* ---- requests ---- */
 
 /* What a path segment may hold as it is (RFC 3986 pchar, without the sub-delims
@@ -119,18 +149,36 @@ int ft_oa_request(lua_State *L, const char *method, const char *path, const char
   return FT_DONE;
 }
 
+/* quirks.extra into the request on top, where the call did not name the fields. A form
+   has them already. */
+static void add_own_fields(lua_State *L) {
+  int request = lua_gettop(L);
+  int own = ft_oa_quirk(L, "extra") == LUA_TTABLE;
+  lua_getfield(L, request, "method");
+  int is_post = strcmp(lua_tostring(L, -1), "POST") == 0;
+  int is_form = lua_getfield(L, request, "multipart") != LUA_TNIL;
+  const char *place = is_post ? "json" : "query";
+  lua_settop(L, request + 1);
+  if (own && !is_form) {
+    lua_newtable(L);
+    merge(L, request + 1, request + 2, MERGE_DEPTH);
+    if (lua_getfield(L, request, place) == LUA_TTABLE)
+      merge(L, request + 3, request + 2, MERGE_DEPTH);
+    lua_pushvalue(L, request + 2);
+    lua_setfield(L, request, place);
+  }
+  lua_settop(L, request);
+}
+
 int ft_oa_send(lua_State *L, ft_call *c, int state) {
   const ft_api *api = ft_getapi(L);
+  add_own_fields(L);
   *api->state(c) = state;
   return api->request(L, c);
 }
 
 void ft_oa_merge_extra(lua_State *L, int into) {
   if (lua_getfield(L, FT_PARAMS, "extra") == LUA_TTABLE)
-    for (lua_pushnil(L); lua_next(L, -2);) {
-      lua_pushvalue(L, -2);
-      lua_insert(L, -2);
-      lua_settable(L, into);
-    }
+    merge(L, lua_gettop(L), into, MERGE_DEPTH);
   lua_pop(L, 1);
 }

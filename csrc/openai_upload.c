@@ -134,6 +134,28 @@ static void push_file_part(lua_State *L, const char *name, double offset, double
   copy_scratch(L, "mtime");
 }
 
+/* The fields of the table on top that the form does not have yet, by the set `seen`
+   [-1, 0] */
+static void form_fields(lua_State *L, int form, int seen) {
+  if (!lua_istable(L, -1)) {
+    lua_pop(L, 1);
+    return;
+  }
+  for (lua_pushnil(L); lua_next(L, -2); lua_settop(L, seen + 2)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      continue;
+    lua_pushvalue(L, -2);
+    int is_new = lua_rawget(L, seen) == LUA_TNIL;
+    lua_pop(L, 1);
+    lua_pushvalue(L, -2);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, seen);
+    if (is_new)
+      form_value(L, form, lua_tostring(L, -2));
+  }
+  lua_pop(L, 1);
+}
+
 /* [0, +1] the form: small fields first, for services that read as it comes */
 static void push_form(lua_State *L) {
   lua_createtable(L, 4, 0);
@@ -147,13 +169,11 @@ static void push_form(lua_State *L) {
     form_value(L, form, "expires_after[seconds]");
   }
   lua_settop(L, form);
-  if (lua_getfield(L, FT_PARAMS, "extra") == LUA_TTABLE)
-    for (lua_pushnil(L); lua_next(L, -2);) {
-      if (lua_type(L, -2) == LUA_TSTRING)
-        form_value(L, form, lua_tostring(L, -2));
-      else
-        lua_pop(L, 1);
-    }
+  lua_newtable(L);
+  lua_getfield(L, FT_PARAMS, "extra");
+  form_fields(L, form, form + 1);
+  ft_oa_quirk(L, "extra");
+  form_fields(L, form, form + 1);
   lua_settop(L, form);
   push_file_part(L, "file", 0, ft_oa_number(L, FT_SCRATCH, "size", 0));
   lua_rawseti(L, form, (lua_Integer)lua_rawlen(L, form) + 1);

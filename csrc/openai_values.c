@@ -47,8 +47,10 @@ static const field checkpoint_fields[] = {{"created_at", "created_at", LUA_TNUMB
                                           {"step", "step_number", LUA_TNUMBER},
                                           {"model", "fine_tuned_model_checkpoint", LUA_TSTRING},
                                           {"metrics", "metrics", LUA_TTABLE},
+                                          {"result_files", "result_files", LUA_TTABLE},
                                           {"job_id", "fine_tuning_job_id", LUA_TSTRING}};
-static const field model_fields[] = {{"created_at", "created", LUA_TNUMBER},
+static const field model_fields[] = {{"created_at", "created_at", LUA_TNUMBER}, /* Azure's word */
+                                     {"created_at", "created", LUA_TNUMBER},
                                      {"owned_by", "owned_by", LUA_TSTRING},
                                      {"shutdown_date", "shutdown_date", LUA_TSTRING}};
 static const field graded_fields[] = {{"grader", "grader", LUA_TTABLE},
@@ -195,6 +197,16 @@ static void put_hyperparameters(lua_State *L, int job) {
   lua_settop(L, top);
 }
 
+/* progress, 0 to 1, where the service counts its steps (Nebius) */
+static void put_progress(lua_State *L, int doc, int job) {
+  lua_Number done = ft_oa_number(L, doc, "trained_steps", 0);
+  lua_Number total = ft_oa_number(L, doc, "total_steps", 0);
+  if (!(total > 0) || !(done >= 0))
+    return;
+  lua_pushnumber(L, done < total ? done / total : 1);
+  lua_setfield(L, job, "progress");
+}
+
 int ft_oa_job(lua_State *L, int idx) {
   if (identified(L, idx, "a job", job_fields, COUNT(job_fields)) == FT_FAIL)
     return FT_FAIL;
@@ -202,6 +214,7 @@ int ft_oa_job(lua_State *L, int idx) {
   put_status(L, idx, job);
   put_error(L, idx, job);
   put_hyperparameters(L, job);
+  put_progress(L, idx, job);
   if (lua_getfield(L, job, "result_files") == LUA_TNIL) { /* job.result_files[1] is safe to say */
     lua_newtable(L);
     ft_getapi(L)->mark_array(L, -1);

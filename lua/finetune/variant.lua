@@ -23,21 +23,40 @@ end
 -- An instance of the C provider `name` on the variant's own, complete settings: instance -> name -> it
 local below = setmetatable({}, {__mode = "k"})
 
+-- The variant's settings, with `false` where the base's own variables would step in: what the
+-- environment has for one service (OPENAI_API_KEY) is never sent to another.
+local function settled(ctx, name)
+  local config = {}
+  for key in pairs((core.facts(name) or {}).env or {}) do config[key] = false end
+  for key, value in pairs(ctx.config) do config[key] = value end
+  return config
+end
+
 local function base_instance(ctx, name)
   local known = below[ctx.provider] or {}
   below[ctx.provider] = known
   if known[name] then return known[name] end
-  local instance, err = core.create(name, ctx.config)
+  local instance, err = core.create(name, settled(ctx, name))
   known[name] = instance
   return instance, err
 end
 
+-- The error of a missing key, in the words of the variant
+local function missing_key(ctx)
+  local env = (core.facts(ctx.provider.name) or {}).env or {}
+  local variable = type(env.api_key) == "table" and env.api_key[1] or env.api_key
+  return ctx.fail("config", "there is no API key: %sgive api_key to create_provider",
+    variable and ("set the environment variable %s, or "):format(variable) or "")
+end
+
 local function run_in_c(ctx, name, op, params)
+  if ctx.config.api_key == nil and op ~= "prepare_data" then return missing_key(ctx) end
   local instance, err = base_instance(ctx, name)
   if not instance then return nil, err end
   wait.ready()
+  local call <close> = core.start(instance, op, params) -- it ends with the variant's
   local value
-  value, err = wait.await(core.start(instance, op, params))
+  value, err = wait.await(call)
   if err then err.provider = ctx.provider.name end
   return value, err
 end
