@@ -118,6 +118,7 @@ end
 -- ---- helpers ----
 
 context.escape = core.escape
+context.random_token = core.random_token -- () -> 32 hexadecimal digits that nobody can guess
 
 local TIME = "^(%d%d%d%d)%-(%d%d)%-(%d%d)[Tt ](%d%d):(%d%d):(%d%d)(%.?%d*)([Zz+-])(.*)$"
 
@@ -251,13 +252,17 @@ end
 -- ctx:upload{path = file, to = "/files"}: multipart form -> decoded answer, response
 -- ctx:upload{path = file, url = address}: raw PUT without credentials -> response
 -- ctx:upload{path = file, parts = {{url = …}, …}, part_size = n, concurrency = 4} -> array of responses
+-- info = what ctx.file_info gave: the file must still be that one
 function context:upload(t)
   if type(t) ~= "table" or type(t.path) ~= "string" then wrong("upload", "a table with the file's path", t) end
-  local info, why = core.file_info(t.path)
+  local info, why = t.info, nil
+  if not info then info, why = core.file_info(t.path) end
   if not info then return self.fail("usage", "upload: %s", why) end
   if t.parts then return self:all(slices(t, info), t.concurrency or 4) end
   if t.url then return self:request(raw(t, info, t, 0)) end
   return form(self, t, info)
 end
+
+require "finetune.storage" -- more methods of ctx
 
 return M

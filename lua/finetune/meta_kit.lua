@@ -111,9 +111,10 @@ function ctx:poll(f, options) end
 
 ---Sends a creation that costs money at most once. t: request (a request), job = function(document, response) -> job or
 ---nil, err; find = function(ctx) -> the job that is surely this call's own; list = function(ctx) -> a page of recent jobs;
----token. A lost answer: what `find` finds, else kind "conflict" with `candidates` from `list`.
+---token; not_made = function(err) -> the service's error says that nothing was made. A lost answer: what `find` finds,
+---else kind "conflict" with `candidates` from `list`.
 ---@param params table  create_job's parameters
----@param t {request: finetune.request, job: function, find: function?, list: function?, token: string?}
+---@param t {request: finetune.request, job: function, find: function?, list: function?, token: string?, not_made: function?}
 ---@return finetune.job? job, finetune.error? err
 function ctx:create_once(params, t) end
 
@@ -132,6 +133,7 @@ function ctx:wait_for_file(get_file, id, timeout) end
 ---Sends a file, streamed. {path, to = "/files", field = "file", fields = {purpose = …}, filename, type}: a multipart form
 --- -> the decoded answer, the response. {path, url}: a raw PUT without credentials -> the response.
 ---{path, parts = {{url = …, headers, offset, length, tag}, …}, part_size, concurrency = 4} -> the responses, in order.
+---With `info` (of ctx.file_info) the file must still be that one.
 ---@param t table
 ---@return any value, finetune.response|finetune.error
 function ctx:upload(t) end
@@ -140,6 +142,50 @@ function ctx:upload(t) end
 ---@param text string
 ---@return string
 function ctx.escape(text) end
+
+---What a file is now (a function, no method)
+---@param path string
+---@return {size: integer, mtime: integer}? info, finetune.error? err  kind "data": it cannot be read, or is empty
+function ctx.file_info(path) end
+
+---An address that the service gave for a file, if a file may be sent there: https, or http on this machine where the
+---API is on it too.
+---@param url any
+---@return string? url, finetune.error? err  kind "decode"
+function ctx:storage_url(url) end
+
+---A file in parts of about `wanted` bytes, at most `most` of them (a function, no method)
+---@param bytes integer
+---@param wanted integer
+---@param most integer
+---@return integer count, integer size  bytes of each but the last
+function ctx.parts(bytes, wanted, most) end
+
+---Sends a file in parts to a storage that answers each with an ETag: path, info (of ctx.file_info), count and size (of
+---ctx.parts), places = {{number, url, headers}, …} from the service, concurrency (4).
+---@param t table
+---@return string[]? etags, finetune.error? err  unquoted, in order
+function ctx:upload_parts(t) end
+
+---f() finishes what was begun; where it fails, or the operation is cancelled meanwhile, `request` takes it back.
+---@param request finetune.request
+---@param f fun(): any, any
+---@return any value, finetune.error? err  f's
+function ctx:or_undo(request, f) end
+
+---Tables of numbers, whatever the service calls them, as list_metrics gives them: one row a step (a function, no method)
+---@param list table
+---@return finetune.metric[] rows
+function ctx.metric_rows(list) end
+
+---The body of a form, application/x-www-form-urlencoded (a function, no method)
+---@param fields table
+---@return string
+function ctx.form(fields) end
+
+---32 hexadecimal digits that nobody can guess (a function, no method)
+---@return string
+function ctx.random_token() end
 
 ---A time of RFC 3339 ("2026-11-22T10:20:30.5+01:00"), or a number (a function, no method)
 ---@param value any

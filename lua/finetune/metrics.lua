@@ -13,9 +13,9 @@ local FILE_MAX = 64 * 1024 * 1024 -- bytes of a results file
 
 -- ours -> the names that services use for it
 local COLUMNS = {
-  step = {"step", "step_number", "global_step", "steps"},
-  epoch = {"epoch", "epochs"},
-  learning_rate = {"learning_rate", "lr"},
+  step = {"step", "step_number", "global_step", "steps", "train_global_step", "eval_global_step"},
+  epoch = {"epoch", "epochs", "train_epoch", "eval_epoch"},
+  learning_rate = {"learning_rate", "lr", "train_learning_rate"},
   train_loss = {"train_loss", "training_loss", "loss"},
   train_accuracy = {"train_accuracy", "train_mean_token_accuracy", "training_accuracy",
     "train_token_accuracy", "training_token_accuracy", "mean_token_accuracy"},
@@ -150,6 +150,15 @@ local function sorted(rows)
   for _, row in pairs(rows) do list[#list + 1] = row end
   table.sort(list, function(a, b) return a.step < b.step end)
   return list
+end
+
+-- Tables of numbers, each with its step -> one row a step, in order; what is no such table is left out
+function core.context.metric_rows(list)
+  local rows = {}
+  for _, values in ipairs(list) do
+    if type(values) == "table" then add(rows, values) end
+  end
+  return core.array(sorted(rows))
 end
 
 -- The operation. It runs in a provider's coroutine, in which every wait is allowed.

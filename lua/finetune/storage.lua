@@ -1,0 +1,104 @@
+-- storage.lua: methods of ctx for services that have a file sent to an address in a storage that is not theirs
+-- (presigned URLs): which addresses are safe, how a file is cut into parts, what is taken back when it fails.
+
+local core = require "finetune.core"
+
+local context = core.context -- the metatable of every ctx
+
+local UNDO_TIMEOUT = 15 -- seconds: the caller is waiting for the real error
+
+-- What a file is now -> {size, mtime} | nil, err: it cannot be read, or is empty
+function context.file_info(path)
+  local info, why
+  if path:find("\0", 1, true) then why = "its name contains a zero byte" else info, why = core.file_info(path) end
+  if info and info.size == 0 then info, why = nil, path .. " is empty" end
+  if info then return info end
+  return nil, core.error {kind = "data", message = "cannot upload: " .. why}
+end
+
+local function is_loopback(url)
+  local host = url:match "^%a+://(%[[^%]]*%])" or url:match "^%a+://([^/?#:]*)" or ""
+  return host:lower() == "localhost" or host == "[::1]" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
+end
+
+-- An address that the service gave for a file -> the same | nil, err. Over https it may be any host: the storage is
+-- whatever the service rents. Over http it may only be on this machine, and only if the API is here too (tests, a
+-- local stand-in): plain text would show the training data, and a service elsewhere has no business with what listens
+-- on this machine.
+function context:storage_url(url)
+  local clean = type(url) == "string" and not url:find "[%s%c\\]" and url or ""
+  local scheme, host = clean:match "^(%a+)://([^/?#]+)"
+  scheme = scheme and not host:find("@", 1, true) and scheme:lower()
+  if scheme == "https" then return url end
+  if scheme == "http" and is_loopback(url) and is_loopback(self.config.base_url or "") then return url end
+  return nil, core.error {kind = "decode",
+    message = "the service's answer has no address of a storage that the file may be sent to"}
+end
+
+-- A file of so many bytes in parts of about `wanted` bytes, at most `most` of them -> how many, bytes of each but the
+-- last, which has what is left. The number is counted again after rounding up, or the last could be empty.
+function context.parts(bytes, wanted, most)
+  local n = math.min(most, (bytes + wanted - 1) // wanted)
+  local size = (bytes + n - 1) // n
+  return (bytes + size - 1) // size, size
+end
+
+-- f() finishes what was begun -> its value. Where it fails, or the operation is cancelled meanwhile, `request` takes it
+-- back, once and whatever comes of it -> nil, f's error
+function context:or_undo(request, f)
+  request.retry, request.timeout = "never", UNDO_TIMEOUT
+  self:on_cancel(request)
+  local value, err = f()
+  self:on_cancel(nil)
+  if value then return value end
+  self:request(request)
+  return nil, err
+end
+
+-- The headers that a storage wants with a part -> they, or nil where they cannot be sent
+local function clean_headers(headers)
+  if type(headers) ~= "table" then return headers == nil and {} or nil end
+  for name, value in pairs(headers) do
+    local good = type(name) == "string" and name:find "^[%w_-]+$" and type(value) == "string" and not value:find "%c"
+    if not good then return nil end
+  end
+  return headers
+end
+
+-- Addresses for n parts -> the parts of ctx:upload, in order; nil where each of 1..n is not there once and good
+local function placed(ctx, t)
+  local list, count = {}, 0
+  for _, place in ipairs(t.places) do
+    local at, url, headers = place.number, ctx:storage_url(place.url), clean_headers(place.headers)
+    if math.type(at) ~= "integer" or at < 1 or at > t.count or list[at] or not url or not headers then return nil end
+    local offset = (at - 1) * t.size
+    list[at] = {url = url, headers = headers, offset = offset, length = math.min(t.size, t.info.size - offset)}
+    count = count + 1
+  end
+  return count == t.count and list or nil
+end
+
+-- Sends a file in parts to a storage that answers each with an ETag, as S3 and its like do. t: path, info (of
+-- ctx.file_info), count and size (of ctx.parts), places = array of {number, url, headers} from the service,
+-- concurrency (4) -> the ETags, unquoted, in order | nil, err
+function context:upload_parts(t)
+  local parts, etags = placed(self, t), {}
+  if not parts then return self.fail("decode", "the service's answer has no good addresses for %d parts", t.count) end
+  local responses, err = self:upload {path = t.path, info = t.info, parts = parts, concurrency = t.concurrency}
+  if not responses then return nil, err end
+  for i, response in ipairs(responses) do
+    etags[i] = (response.headers.etag or ""):gsub('"', "")
+    if etags[i] == "" then return self.fail("decode", "the storage gave no ETag for part %d", i) end
+  end
+  return etags
+end
+
+-- {name = value} -> the body of a form, application/x-www-form-urlencoded, sorted by name
+function context.form(fields)
+  local list = {}
+  for name, value in pairs(fields) do list[#list + 1] = core.escape(name) .. "=" .. core.escape(tostring(value)) end
+  table.sort(list)
+  return table.concat(list, "&")
+end
+
+return context
