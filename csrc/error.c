@@ -269,6 +269,16 @@ static void add_field(lua_State *L, luaL_Buffer *b, const char *before, const ch
   luaL_addvalue(b);
 }
 
+/* 1 where the service's code is HTTP's status once more */
+static int code_is_status(lua_State *L) {
+  lua_getfield(L, 1, "status");
+  lua_getfield(L, 1, "code");
+  int same =
+      lua_isnumber(L, -2) && lua_isnumber(L, -1) && lua_tonumber(L, -2) == lua_tonumber(L, -1);
+  lua_pop(L, 2);
+  return same;
+}
+
 /* 1 where the error knows how often it was tried, and that was more than once */
 static int tried_again(lua_State *L) {
   lua_getfield(L, 1, "attempts");
@@ -282,6 +292,7 @@ static int error_tostring(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   int request = lua_getfield(L, 1, "request_id") == LUA_TSTRING, again = tried_again(L);
+  int twice = code_is_status(L);
   lua_settop(L, 1);
   luaL_Buffer b;
   luaL_buffinit(L, &b);
@@ -289,8 +300,9 @@ static int error_tostring(lua_State *L) {
   add_field(L, &b, " ", "provider", "");
   add_field(L, &b, " ", "op", "");
   luaL_addstring(&b, b.n > 9 ? ":" : "");
-  add_field(L, &b, " ", "status", "");
-  add_field(L, &b, " ", "code", ":");
+  add_field(L, &b, " ", "status", twice ? ":" : "");
+  if (!twice)
+    add_field(L, &b, " ", "code", ":");
   add_field(L, &b, " ", "message", "");
   if (request)
     add_field(L, &b, " (request ", "request_id", again ? ", " : ")");

@@ -378,6 +378,12 @@ int ft_header_text(const ft_transfer *t, const char *name, char *text, size_t ro
 int ft_response_push(lua_State *L, ft_transfer *t, int instance_idx); /* [raise] [0, +1]
    1 and a response, or 0 and an error value */
 int ft_response_accepted(const ft_transfer *t);
+int ft_response_out_of_quota(const ft_transfer *t); /* a 429 that waiting does not mend */
+void ft_push_content_type(lua_State *L, const ft_transfer *t); /* [raise] [0, +1] */
+void ft_set_header(lua_State *L, const ft_transfer *t, const char *name, const char *key);
+/* failure.c: [raise] [0, +1] the error value; and on it, what every error of a transfer carries */
+void ft_failure_push(lua_State *L, ft_transfer *t, int config);
+void ft_failure_facts(lua_State *L, const ft_transfer *t);
 void ft_response_open(lua_State *L);
 void ft_trace(lua_State *L, ft_transfer *t);          /* queues a trace; never raises */
 double ft_response_retry_after(const ft_transfer *t); /* seconds, < 0 none */

@@ -43,9 +43,22 @@ static int set_abort(lua_State *L) {
   return 0;
 }
 
+/* value -- ; upvalue: the call. For ctx:secret */
+static int add_secret(lua_State *L) {
+  const char *value = luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, FT_CALL);
+  ft_getapi(L)->secret(L, lua_touserdata(L, FT_CALL), value);
+  return 0;
+}
+
 /* ctx: what a provider's function gets first; its methods are http.lua's */
 static void push_ctx(lua_State *L, ft_call *c, const ft_api *api) {
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
+  lua_pushvalue(L, FT_CALL);
+  lua_pushcclosure(L, add_secret, 1);
+  lua_setfield(L, -2, "add_secret");
   lua_pushvalue(L, FT_CALL);
   lua_pushcclosure(L, set_abort, 1);
   lua_setfield(L, -2, "set_abort");

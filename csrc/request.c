@@ -2,32 +2,24 @@
 ** request.c: a request table (finetune.h) to a transfer that is ready to begin.
 ** Everything here runs inside a protected call: a wrong request raises.
 */
-#include "ft.h"
+#include "request.h"
 
 #include <string.h>
 #include <strings.h>
 
-enum { R_REQUEST = 1, R_TRANSFER, R_INSTANCE, R_CONFIG, R_ANCHOR, R_TOP = R_ANCHOR };
-
-typedef struct Request {
-  lua_State *L;
-  ft_transfer *t;
-  int anchors;
-} Request;
-
-static int wrong(Request *r, const char *what) {
+int ft_rq_wrong(Request *r, const char *what) {
   return luaL_error(r->L, "request: %s", what);
 }
 
-static void no_memory(Request *r, int ok) {
+void ft_rq_no_memory(Request *r, int ok) {
   if (!ok && r->t->url.full)
-    wrong(r, "the URL is too long");
+    ft_rq_wrong(r, "the URL is too long");
   if (!ok)
     luaL_error(r->L, "not enough memory");
 }
 
 /* keeps the value on top alive as long as the transfer [-1, 0] */
-static void anchor(Request *r) {
+void ft_rq_anchor(Request *r) {
   if (r->anchors == 0) { /* most requests have nothing to keep */
     lua_newtable(r->L);
     lua_copy(r->L, -1, R_ANCHOR);
@@ -36,7 +28,7 @@ static void anchor(Request *r) {
   lua_rawseti(r->L, R_ANCHOR, ++r->anchors);
 }
 
-static const char *string_field(Request *r, int table, const char *key) {
+const char *ft_rq_string(Request *r, int table, const char *key) {
   int type = lua_getfield(r->L, table, key);
   if (type != LUA_TNIL && type != LUA_TSTRING)
     luaL_error(r->L, "request: %s must be a string, not a %s", key, lua_typename(r->L, type));
@@ -44,14 +36,14 @@ static const char *string_field(Request *r, int table, const char *key) {
 }
 
 /* the same for what libcurl takes as a C string: nothing may be cut off in silence */
-static const char *text_field(Request *r, int table, const char *key) {
-  const char *s = string_field(r, table, key);
+const char *ft_rq_text(Request *r, int table, const char *key) {
+  const char *s = ft_rq_string(r, table, key);
   if (s != NULL && strlen(s) != lua_rawlen(r->L, -1))
     luaL_error(r->L, "request: %s holds a NUL", key);
   return s;
 }
 
-static double number_field(Request *r, int table, const char *key, double otherwise) {
+double ft_rq_number(Request *r, int table, const char *key, double otherwise) {
   int type = lua_getfield(r->L, table, key);
   if (type != LUA_TNIL && type != LUA_TNUMBER)
     luaL_error(r->L, "request: %s must be a number, not a %s", key, lua_typename(r->L, type));
@@ -70,28 +62,60 @@ static int url_clean(const char *s, size_t n) {
   return 1;
 }
 
+/* 1 where a segment of the path is "." or "..", also as %2e: it would be another path */
+static int has_dots(const char *s, size_t n) {
+  const char *end = s + n, *p = s;
+  for (; p < end && *p != '?' && *p != '#'; p++) {
+    int dots = 0;
+    if (*p != '/')
+      continue;
+    for (const char *q = p + 1; dots < 3; dots++)
+      if (q < end && *q == '.')
+        q++;
+      else if (end - q >= 3 && strncasecmp(q, "%2e", 3) == 0)
+        q += 3;
+      else {
+        if (dots > 0 && (q == end || *q == '/' || *q == '?' || *q == '#'))
+          return 1;
+        break;
+      }
+  }
+  return 0;
+}
+
+/* What is put behind base_url must not make another host, nor another path, of it */
+static void check_path(Request *r, const char *s, size_t n) {
+  if (n == 0 || s[0] != '/')
+    ft_rq_wrong(r, "its path must begin with '/'");
+  if (!has_dots(s, n))
+    return;
+  ft_error(r->L, "invalid", "'.' and '..' are no ids, and no parts of a path");
+  lua_error(r->L);
+}
+
 static void url_base(Request *r) {
   size_t n, m = 0;
   lua_State *L = r->L;
   ft_buf *url = &r->t->url;
-  const char *path = string_field(r, R_REQUEST, "path");
-  const char *s = path != NULL ? path : string_field(r, R_REQUEST, "url");
+  const char *path = ft_rq_string(r, R_REQUEST, "path");
+  const char *s = path != NULL ? path : ft_rq_string(r, R_REQUEST, "url");
   if (s == NULL)
-    wrong(r, "needs a path or a url");
+    ft_rq_wrong(r, "needs a path or a url");
   s = lua_tolstring(L, -1, &n);
   if (!url_clean(s, n))
-    wrong(r, "its path or url holds a blank or a control character: percent-encode it");
+    ft_rq_wrong(r, "its path or url holds a blank or a control character: percent-encode it");
   if (path != NULL) {
+    check_path(r, s, n);
     lua_getfield(L, R_CONFIG, "base_url");
     const char *base = lua_tolstring(L, -1, &m);
     if (base == NULL) {
       ft_error(L, "config", "there is no base_url: give one to create_provider");
       lua_error(L);
     }
-    no_memory(r, ft_buf_add(url, base, m));
+    ft_rq_no_memory(r, ft_buf_add(url, base, m));
   } else if (strncasecmp(s, "http://", 7) != 0 && strncasecmp(s, "https://", 8) != 0)
-    wrong(r, "its url must begin with http:// or https://");
-  no_memory(r, ft_buf_add(url, s, n));
+    ft_rq_wrong(r, "its url must begin with http:// or https://");
+  ft_rq_no_memory(r, ft_buf_add(url, s, n));
   lua_settop(L, R_TOP);
 }
 
@@ -104,9 +128,9 @@ static void add_pair(Request *r, const char *key, size_t n, int value) {
     luaL_tolstring(r->L, value, NULL);
   const char *v = lua_tolstring(r->L, -1, &m);
   int query = url->len > 0 && memchr(url->data, '?', url->len) != NULL;
-  no_memory(r, ft_buf_addchar(url, query ? '&' : '?'));
+  ft_rq_no_memory(r, ft_buf_addchar(url, query ? '&' : '?'));
   ft_escape(url, key, n);
-  no_memory(r, ft_buf_addchar(url, '='));
+  ft_rq_no_memory(r, ft_buf_addchar(url, '='));
   ft_escape(url, v, m);
   lua_pop(r->L, 1);
 }
@@ -125,7 +149,7 @@ static void add_query(Request *r, int table, int over) {
     int mine = over == 0 || lua_rawget(L, over) == LUA_TNIL;
     lua_settop(L, top + 1);
     if (mine && lua_rawget(L, table) == LUA_TTABLE)
-      wrong(r, "query must be a table of names and plain values");
+      ft_rq_wrong(r, "query must be a table of names and plain values");
     if (mine)
       add_pair(r, keys[i].s, keys[i].len, top + 1);
     lua_settop(L, top);
@@ -141,7 +165,7 @@ static void url_query(Request *r, int own) {
     add_query(r, theirs, mine);
   if (mine != 0)
     add_query(r, mine, 0);
-  no_memory(r, ft_buf_addchar(&r->t->url, '\0'));
+  ft_rq_no_memory(r, ft_buf_addchar(&r->t->url, '\0'));
   lua_settop(L, R_TOP);
 }
 
@@ -178,10 +202,10 @@ static void add_headers(Request *r, int table, const char *where) {
     return;
   }
   if (!lua_istable(L, -1))
-    wrong(r, "headers must be a table of names and strings");
+    ft_rq_wrong(r, "headers must be a table of names and strings");
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1))
-      wrong(r, "headers must be a table of names and strings");
+      ft_rq_wrong(r, "headers must be a table of names and strings");
     lua_pushvalue(L, -1);
     const char *v = lua_tolstring(L, -1, &n);
     if (!has_header(r->t, lua_tostring(L, -3)))
@@ -258,129 +282,16 @@ static void headers(Request *r, int own) {
   }
 }
 
-/* ---- body ---- */
-
-/* a slice of a file: {path, offset, length, size, mtime} at `table` */
-static ft_source *add_source(Request *r, int table) {
-  ft_transfer *t = r->t;
-  if (t->nsrc == FT_SOURCES_MAX)
-    wrong(r, "too many files");
-  if (t->src == NULL) {
-    t->src = lua_newuserdatauv(r->L, FT_SOURCES_MAX * sizeof *t->src, 0);
-    memset(t->src, 0, FT_SOURCES_MAX * sizeof *t->src);
-    anchor(r);
-  }
-  ft_source *s = &t->src[t->nsrc++];
-  s->fd = -1;
-  s->owner = t;
-  s->path = string_field(r, table, "path");
-  if (s->path == NULL || strlen(s->path) != lua_rawlen(r->L, -1))
-    wrong(r, "a file needs a path without NUL");
-  anchor(r);
-  s->offset = (curl_off_t)number_field(r, table, "offset", 0);
-  s->size = (curl_off_t)number_field(r, table, "size", -1);
-  s->length = (curl_off_t)number_field(r, table, "length", -1);
-  lua_getfield(r->L, table, "mtime");
-  s->mtime = (long long)luaL_optinteger(r->L, -1, -1);
-  lua_pop(r->L, 1);
-  if (s->length < 0 && ft_file_info(r->L, s->path)) {
-    s->length = (curl_off_t)number_field(r, lua_gettop(r->L), "size", 0) - s->offset;
-    lua_pop(r->L, 1);
-  } else if (s->length < 0) {
-    ft_error(r->L, "data", "%s", lua_tostring(r->L, -1));
-    lua_error(r->L);
-  }
-  if (s->offset < 0 || s->length < 0)
-    wrong(r, "a file's offset lies outside the file");
-  t->file_transfer = 1;
-  return s;
-}
-
-static void check_mime(Request *r, CURLcode code) {
-  if (code != CURLE_OK)
-    luaL_error(r->L, "not enough memory");
-}
-
-static void add_part(Request *r, int table) {
-  lua_State *L = r->L;
-  size_t n;
-  curl_mimepart *part = curl_mime_addpart(r->t->mime);
-  const char *name = text_field(r, table, "name");
-  if (part == NULL)
-    luaL_error(L, "not enough memory");
-  if (name == NULL)
-    wrong(r, "a part of multipart needs a name");
-  check_mime(r, curl_mime_name(part, name));
-  const char *path = string_field(r, table, "path"), *value = string_field(r, table, "value");
-  const char *filename = text_field(r, table, "filename");
-  const char *type = text_field(r, table, "type");
-  if ((path == NULL) == (value == NULL))
-    wrong(r, "a part of multipart needs either a value or a path");
-  if (value != NULL) {
-    lua_getfield(L, table, "value");
-    value = lua_tolstring(L, -1, &n);
-    check_mime(r, curl_mime_data(part, value, n));
-  } else if (!ft_http_part(part, add_source(r, table)))
-    luaL_error(L, "not enough memory");
-  if (filename == NULL && path != NULL) /* without one, services see a field and no file */
-    filename = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
-  if (filename != NULL)
-    check_mime(r, curl_mime_filename(part, filename));
-  if (type != NULL && strpbrk(type, "\r\n") != NULL)
-    wrong(r, "a part's type holds a newline");
-  if (type != NULL)
-    check_mime(r, curl_mime_type(part, type));
-  lua_settop(L, table);
-}
-
-static void multipart(Request *r, int list) {
-  lua_State *L = r->L;
-  ft_idle blank = {NULL, 0, 0};
-  r->t->easy = ft_engine_easy(r->t->E, blank);
-  r->t->mime = r->t->easy.easy == NULL ? NULL : curl_mime_init(r->t->easy.easy);
-  if (r->t->mime == NULL)
-    luaL_error(L, "not enough memory");
-  lua_Integer n = (lua_Integer)lua_rawlen(L, list);
-  for (lua_Integer i = 1; i <= n; i++) {
-    if (lua_rawgeti(L, list, i) != LUA_TTABLE)
-      wrong(r, "multipart must be an array of parts");
-    add_part(r, lua_gettop(L));
-    lua_settop(L, list);
-  }
-}
-
-static void post_string(Request *r) { /* [-1, 0] */
-  r->t->post = lua_tolstring(r->L, -1, &r->t->post_len);
-  anchor(r);
-}
-
-static void body(Request *r) {
-  lua_State *L = r->L;
-  ft_transfer *t = r->t;
-  if (lua_getfield(L, R_REQUEST, "json") != LUA_TNIL) {
-    ft_json_encode(L, -1);
-    post_string(r);
-  } else if (lua_getfield(L, R_REQUEST, "body") != LUA_TNIL) {
-    luaL_checktype(L, -1, LUA_TSTRING);
-    post_string(r);
-  } else if (lua_getfield(L, R_REQUEST, "multipart") == LUA_TTABLE)
-    multipart(r, lua_gettop(L));
-  else if (lua_getfield(L, R_REQUEST, "file") == LUA_TTABLE)
-    add_source(r, lua_gettop(L));
-  t->has_body = t->post != NULL || t->mime != NULL || t->nsrc > 0;
-  lua_settop(L, R_TOP);
-}
-
 /* ---- the rest ---- */
 
 static void method(Request *r) {
   ft_transfer *t = r->t;
-  const char *m = string_field(r, R_REQUEST, "method");
+  const char *m = ft_rq_string(r, R_REQUEST, "method");
   if (m == NULL)
     m = t->has_body ? "POST" : "GET";
   if (strlen(m) >= sizeof t->method || strspn(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(m) ||
       *m == '\0')
-    wrong(r, "method must be a word in capitals");
+    ft_rq_wrong(r, "method must be a word in capitals");
   strcpy(t->method, m);
   lua_pop(r->L, 1);
   t->is_get = strcmp(t->method, "GET") == 0 || strcmp(t->method, "HEAD") == 0;
@@ -394,19 +305,19 @@ static void method(Request *r) {
 
 static void retry(Request *r) {
   ft_transfer *t = r->t;
-  const char *policy = string_field(r, R_REQUEST, "retry");
+  const char *policy = ft_rq_string(r, R_REQUEST, "retry");
   int post = strcmp(t->method, "POST") == 0 || strcmp(t->method, "PATCH") == 0;
   if (policy == NULL)
     t->once = post;
   else if (strcmp(policy, "never") == 0)
     t->once = 1;
   else if (strcmp(policy, "safe") != 0 && strcmp(policy, "idempotent") != 0)
-    wrong(r, "retry must be \"safe\", \"idempotent\" or \"never\"");
+    ft_rq_wrong(r, "retry must be \"safe\", \"idempotent\" or \"never\"");
   lua_pop(r->L, 1);
 }
 
 static void decode(Request *r) {
-  const char *how = string_field(r, R_REQUEST, "decode");
+  const char *how = ft_rq_string(r, R_REQUEST, "decode");
   if (how == NULL || strcmp(how, "json") == 0)
     r->t->decode = FT_DECODE_JSON;
   else if (strcmp(how, "text") == 0)
@@ -414,7 +325,7 @@ static void decode(Request *r) {
   else if (strcmp(how, "none") == 0)
     r->t->decode = FT_DECODE_NONE;
   else
-    wrong(r, "decode must be \"json\", \"text\" or \"none\"");
+    ft_rq_wrong(r, "decode must be \"json\", \"text\" or \"none\"");
   lua_pop(r->L, 1);
 }
 
@@ -430,17 +341,17 @@ static void accept_list(Request *r) {
 
 static void limits(Request *r, double timeout) {
   ft_transfer *t = r->t;
-  t->timeout = number_field(r, R_REQUEST, "timeout", timeout > 0 ? timeout : t->inst->timeout);
+  t->timeout = ft_rq_number(r, R_REQUEST, "timeout", timeout > 0 ? timeout : t->inst->timeout);
   if (!(t->timeout > 0) || t->timeout > 1e6)
-    wrong(r, "timeout must be between 0 and 1000000 seconds");
-  t->output = string_field(r, R_REQUEST, "output");
+    ft_rq_wrong(r, "timeout must be between 0 and 1000000 seconds");
+  t->output = ft_rq_string(r, R_REQUEST, "output");
   if (t->output != NULL) {
-    anchor(r);
+    ft_rq_anchor(r);
     t->file_transfer = 1;
     t->body.max = (size_t)-1 / 2;
   } else
     lua_pop(r->L, 1);
-  double max = number_field(r, R_REQUEST, "max_bytes", 0);
+  double max = ft_rq_number(r, R_REQUEST, "max_bytes", 0);
   if (max >= 1 && max < 9e15)
     t->body.max = (size_t)max;
 }
@@ -452,7 +363,7 @@ static int has_field(Request *r, const char *key) {
 }
 
 static double read_field(Request *r, const char *key) {
-  double v = number_field(r, R_REQUEST, key, 0);
+  double v = ft_rq_number(r, R_REQUEST, key, 0);
   if (has_field(r, key) && (!(v > 0) || v > 1e6))
     luaL_error(r->L, "request: %s must be between 0 and 1000000 seconds", key);
   return v;
@@ -484,7 +395,7 @@ static void prepare(Request *r, double timeout) {
   r->t->foreign = !own;
   limits(r, timeout);
   decode(r);
-  body(r);
+  ft_rq_body(r);
   reading(r);
   method(r);
   retry(r);

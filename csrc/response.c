@@ -1,6 +1,6 @@
 /*
-** response.c: what came back: the response table or the error value, and the
-** trace.
+** response.c: what came back: the response table, and the trace. The error value
+** is failure.c's.
 */
 #include "ft.h"
 
@@ -10,8 +10,6 @@
 #include <time.h>
 
 #define RESPONSE_META "finetune.response"
-
-enum { MESSAGE_MAX = 4096 }; /* bytes of a service's words in an error */
 
 /* the last header `name` of the final answer, trimmed; 0 where there is none */
 int ft_transfer_header(const ft_transfer *t, const char *name, const char **value, size_t *len) {
@@ -84,16 +82,18 @@ double ft_response_retry_after(const ft_transfer *t) {
 }
 
 /* 429 says "slow down" or "nothing is left": waiting mends only the first, and
-   only the body tells which it is */
-static int out_of_quota(const ft_transfer *t) {
-  static const char code[] = "\"insufficient_quota\"";
-  return t->status == 429 && t->body.len > 0 &&
-         memmem(t->body.data, t->body.len, code, sizeof code - 1) != NULL;
+   only the body tells which it is: OpenAI's word for it, and Azure's */
+int ft_response_out_of_quota(const ft_transfer *t) {
+  static const char *const codes[] = {"\"insufficient_quota\"", "\"quotaExceeded\"", NULL};
+  int is = 0;
+  for (int i = 0; t->status == 429 && t->body.len > 0 && codes[i] != NULL; i++)
+    is |= memmem(t->body.data, t->body.len, codes[i], strlen(codes[i])) != NULL;
+  return is;
 }
 
 int ft_response_should_retry(const ft_transfer *t) {
   char text[8];
-  if (out_of_quota(t))
+  if (ft_response_out_of_quota(t))
     return 0;
   if (!ft_header_text(t, "x-should-retry", text, sizeof text))
     return -1;
@@ -141,7 +141,16 @@ void ft_response_open(lua_State *L) {
   lua_pop(L, 1);
 }
 
-static void push_content_type(lua_State *L, const ft_transfer *t) {
+void ft_set_header(lua_State *L, const ft_transfer *t, const char *name, const char *key) {
+  const char *v;
+  size_t n;
+  if (!ft_transfer_header(t, name, &v, &n) || n > 256)
+    return;
+  lua_pushlstring(L, v, n);
+  lua_setfield(L, -2, key);
+}
+
+void ft_push_content_type(lua_State *L, const ft_transfer *t) {
   char text[80];
   if (ft_header_text(t, "content-type", text, sizeof text)) {
     text[strcspn(text, ";")] = '\0';
@@ -163,7 +172,7 @@ static int decode_body(lua_State *L,
     lua_setfield(L, -2, "json");
     return 1;
   }
-  push_content_type(L, t);
+  ft_push_content_type(L, t);
   ft_error(L, "decode", "the answer (%d, %s) is not JSON: %s", t->status, lua_tostring(L, -1),
            lua_tostring(L, -2));
   return 0;
@@ -203,189 +212,18 @@ static int push_response(lua_State *L, ft_transfer *t, int request) {
   return commit_output(L, t) && decode_body(L, t);
 }
 
-/* ---- the error ---- */
-
-static const char *kind_of(int status) {
-  switch (status) {
-  case 401:
-    return "auth";
-  case 403:
-    return "permission";
-  case 404:
-  case 410:
-    return "not_found";
-  case 408:
-    return "timeout";
-  case 409:
-    return "conflict";
-  case 429:
-    return "rate_limit";
-  default:
-    return status >= 500 ? "server" : status >= 400 ? "invalid" : "transport";
-  }
-}
-
-/* copies `from`.key, a string or number, to error.key; the error is at `err` */
-static int take(lua_State *L, int err, int from, const char *key, const char *as) {
-  if (lua_getfield(L, from, key) == LUA_TNUMBER || lua_type(L, -1) == LUA_TSTRING) {
-    lua_setfield(L, err, as);
-    return 1;
-  }
-  lua_pop(L, 1);
-  return 0;
-}
-
-/* The service's words are shown to people, in terminals and logs: of a length that
-   can be read, and without control characters. */
-static void clean_message(lua_State *L, int err) {
-  size_t n;
-  lua_getfield(L, err, "message");
-  luaL_tolstring(L, -1, NULL);
-  const char *s = lua_tolstring(L, -1, &n);
-  luaL_Buffer b;
-  luaL_buffinit(L, &b);
-  for (size_t i = 0; i < n && i < MESSAGE_MAX; i++)
-    luaL_addchar(&b, (char)((unsigned char)s[i] < ' ' || s[i] == 0x7F ? ' ' : s[i]));
-  if (n > MESSAGE_MAX)
-    luaL_addstring(&b, "...");
-  luaL_pushresult(&b);
-  lua_setfield(L, err, "message");
-  lua_settop(L, err);
-}
-
-/* The shapes that services use: {error: {message, code, param, type}}, {error: "words"},
-   {message | detail | error_description, code}, {errors: [{message}]}. */
-static void take_words(lua_State *L, int err, int doc) {
-  static const char *const words[] = {"message", "detail", "error_description", "error", NULL};
-  int from = doc;
-  if (lua_getfield(L, doc, "error") == LUA_TTABLE)
-    from = lua_gettop(L);
-  else if (lua_getfield(L, doc, "errors") == LUA_TTABLE && lua_rawgeti(L, -1, 1) == LUA_TTABLE)
-    from = lua_gettop(L);
-  for (int i = 0; words[i] != NULL && !take(L, err, from, words[i], "message"); i++)
-    ;
-  if (!take(L, err, from, "code", "code"))
-    take(L, err, doc, "code", "code");
-  take(L, err, from, "param", "param");
-  if (!take(L, err, from, "type", "type"))
-    take(L, err, doc, "type", "type");
-  lua_settop(L, err);
-  clean_message(L, err);
-}
-
-/* the kind by the service's own code: quota is not a rate limit */
-static void take_kind(lua_State *L, int err, int config) {
-  if (lua_getfield(L, err, "code") == LUA_TSTRING) {
-    if (strcmp(lua_tostring(L, -1), "insufficient_quota") == 0) {
-      lua_pushliteral(L, "quota");
-      lua_setfield(L, err, "kind");
-    }
-    if (lua_getfield(L, config, "errors") == LUA_TTABLE) {
-      lua_pushvalue(L, -2);
-      if (lua_gettable(L, -2) == LUA_TSTRING)
-        lua_setfield(L, err, "kind");
-    }
-  }
-  lua_settop(L, err);
-}
-
-static void push_status_error(lua_State *L, ft_transfer *t, int config) {
-  push_content_type(L, t);
-  ft_error(L, kind_of(t->status), "the service answered %d (%s)", t->status, lua_tostring(L, -1));
-  lua_remove(L, -2);
-  int err = lua_gettop(L);
-  lua_pushinteger(L, t->status);
-  lua_setfield(L, err, "status");
-  if (t->body.len > 0 && ft_json_decode(L, t->body.data, t->body.len) && lua_istable(L, -1))
-    take_words(L, err, lua_gettop(L));
-  lua_settop(L, err);
-  take_kind(L, err, config);
-}
-
-static const char *host_of(lua_State *L, const ft_transfer *t) { /* [0, +1] */
-  CURLU *u = curl_url();
-  char *host = NULL;
-  if (u != NULL && curl_url_set(u, CURLUPART_URL, t->url.data, 0) == CURLUE_OK)
-    curl_url_get(u, CURLUPART_HOST, &host, 0);
-  char text[256] = "the service";
-  if (host != NULL)
-    snprintf(text, sizeof text, "%s", host);
-  curl_free(host);
-  curl_url_cleanup(u);
-  return lua_pushstring(L, text);
-}
-
-static const char *fault_kind(const ft_transfer *t) {
-  if (strcmp(t->fault, "not enough memory") == 0)
-    return "memory";
-  return t->code == CURLE_OK ? "transport" : "decode";
-}
-
-static void push_transport_error(lua_State *L, ft_transfer *t) {
-  const char *host = host_of(L, t);
-  const char *words = t->errbuf[0] != '\0' ? t->errbuf : curl_easy_strerror(t->code);
-  if (t->fault != NULL && t->fault_data)
-    ft_error(L, "data", "%s: %s", t->nsrc > 0 ? t->src[0].path : t->output, t->fault);
-  else if (t->fault != NULL)
-    ft_error(L, fault_kind(t), "%s: %s", host, t->fault);
-  else if (t->code == CURLE_OPERATION_TIMEDOUT)
-    ft_error(L, "timeout", "%s did not answer in time: %s", host, words);
-  else if (t->code == CURLE_PEER_FAILED_VERIFICATION || t->code == CURLE_SSL_CACERT_BADFILE)
-    ft_error(L, "transport",
-             "the TLS certificate of %s is not trusted: %s (give ca_file for a private "
-             "authority)",
-             host, words);
-  else if (t->code == CURLE_OUT_OF_MEMORY && t->head.len > 0) /* libcurl's word for both */
-    ft_error(L, "transport", "%s: a header of the answer is too long, or memory ran out", host);
-  else
-    ft_error(L, t->code == CURLE_OUT_OF_MEMORY ? "memory" : "transport", "%s: %s", host, words);
-  lua_remove(L, -2);
-}
-
-static void set_header(lua_State *L, const ft_transfer *t, const char *name, const char *key) {
-  const char *v;
-  size_t n;
-  if (!ft_transfer_header(t, name, &v, &n) || n > 256)
-    return;
-  lua_pushlstring(L, v, n);
-  lua_setfield(L, -2, key);
-}
-
-/* what every error of a transfer carries; error on top */
-static void error_facts(lua_State *L, const ft_transfer *t) {
-  lua_pushinteger(L, t->attempt);
-  lua_setfield(L, -2, "attempts");
-  lua_pushboolean(L, t->fault == NULL && ft_retryable(t->net, t->status) && !out_of_quota(t));
-  lua_setfield(L, -2, "retryable");
-  set_header(L, t, "x-request-id", "request_id");
-  if (t->retry_after >= 0) {
-    lua_pushnumber(L, t->retry_after);
-    lua_setfield(L, -2, "retry_after");
-  }
-  if (t->net == FT_NET_OK && t->fault != NULL) { /* a redirect that was refused */
-    lua_pushinteger(L, t->status);
-    lua_setfield(L, -2, "status");
-  }
-  if (t->unsent) {
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "sent");
-  }
-  if (t->foreign)
-    ft_redact_query(L, -1, t->url.data);
-}
+/* ---- the response, or the error ---- */
 
 /* [0, +1] (see ft.h); a function of its own so that the places are fixed */
 static int build(lua_State *L) { /* transfer, config, request -- ok, value */
   ft_transfer *t = lua_touserdata(L, 1);
   int ok = 0;
-  if (t->net != FT_NET_OK || t->fault != NULL)
-    push_transport_error(L, t);
-  else if (!ft_response_accepted(t))
-    push_status_error(L, t, 2);
+  if (t->net != FT_NET_OK || t->fault != NULL || !ft_response_accepted(t))
+    ft_failure_push(L, t, 2);
   else
     ok = push_response(L, t, 3);
   if (!ok)
-    error_facts(L, t);
+    ft_failure_facts(L, t);
   lua_pushboolean(L, ok);
   lua_insert(L, -2);
   return 2;
@@ -443,7 +281,7 @@ static int trace(lua_State *L) { /* transfer -- ; protected by ft_trace */
   set_number(L, "elapsed", ft_now() - t->began);
   set_number(L, "bytes_up", (double)(t->up > 0 ? t->up : (curl_off_t)t->post_len));
   set_number(L, "bytes_down", (double)(t->down > 0 ? t->down : (curl_off_t)t->body.len));
-  set_header(L, t, "x-request-id", "request_id");
+  ft_set_header(L, t, "x-request-id", "request_id");
   if (t->net != FT_NET_OK) {
     lua_pushstring(L, t->fault != NULL ? t->fault : curl_easy_strerror(t->code));
     lua_setfield(L, -2, "error");

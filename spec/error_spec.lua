@@ -28,7 +28,7 @@ end
 
 describe("the kind of an error", function()
   local KINDS = {
-    [400] = "invalid", [401] = "auth", [402] = "invalid", [403] = "permission", [404] = "not_found", [405] = "invalid",
+    [400] = "invalid", [401] = "auth", [402] = "quota", [403] = "permission", [404] = "not_found", [405] = "invalid",
     [408] = "timeout", [409] = "conflict", [410] = "not_found", [413] = "invalid", [418] = "invalid",
     [422] = "invalid", [429] = "rate_limit", [451] = "invalid", [500] = "server", [501] = "server",
     [502] = "server", [503] = "server", [504] = "server", [529] = "server", [599] = "server",
@@ -59,6 +59,12 @@ describe("the kind of an error", function()
     assert.equal(429, err.status)
     assert.is_false(err.retryable) -- waiting fills no purse
     assert.equal(1, err.attempts)
+  end)
+
+  it("is not asked again where Azure says so", function()
+    local err = live.failed(status {status = 429, code = "quotaExceeded"})
+    assert.equal(1, err.attempts)
+    assert.is_false(err.retryable)
   end)
 
   it("is the configuration's for its codes", function()
@@ -108,6 +114,20 @@ describe("a service's own words", function()
       assert.equal("t", err.type)
     end
     assert.equal("p", err_of({error = {message = "m", param = "p"}}).param)
+  end)
+
+  it("are found in Azure's details and in FastAPI's list", function()
+    local err = err_of {error = {code = "c", message = "m", target = "t", details = {{message = "the reason"}}}}
+    assert.equal("m (the reason)", err.message)
+    assert.equal("t", err.param)
+    assert.equal("m", err_of({error = {message = "m", details = {{message = "m"}}}}).message)
+    for _, details in ipairs {"x", 7, {}, {7}, {{}}, {{message = {}}}} do
+      assert.equal("m", err_of({error = {message = "m", details = details}}).message)
+    end
+    err = err_of {detail = {{loc = {"body", "model"}, msg = "field required"}}}
+    assert.equal("field required", err.message)
+    assert.equal("model", err.param)
+    assert.equal("w", err_of({detail = {{msg = "w", loc = {"body", 3}}}}).message)
   end)
 
   it("are left where they are not words", function()

@@ -49,6 +49,13 @@ function context:on_cancel(request)
   self.set_abort(request)
 end
 
+-- From here on the value is redacted from this instance's errors and traces, as its key is: for
+-- secrets that come with a parameter
+function context:secret(value)
+  if type(value) ~= "string" then wrong("secret", "a string", value) end
+  self.add_secret(value)
+end
+
 function context.sleep(_, seconds)
   if type(seconds) ~= "number" then wrong("sleep", "seconds, a number", seconds) end
   return ask(seconds + 0.0)

@@ -4,7 +4,9 @@
 local core = require "finetune.core"
 local http = require "finetune.http"
 local mapping = require "finetune.mapping"
+local reader = require "finetune.reader"
 local registry = require "finetune.registry"
+local route = require "finetune.route"
 local run = require "finetune.run"
 local variant = require "finetune.variant"
 local wait = require "finetune.wait"
@@ -25,6 +27,8 @@ local finetune = {
   variant = variant.variant,
   mapping = mapping.mapping,
   hyperparameters = mapping.hyperparameters,
+  reader = reader.reader,
+  route = route.route,
 
   run = run.run,
   map = run.map,

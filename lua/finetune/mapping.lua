@@ -85,29 +85,45 @@ local function check_value(name, t, value)
   elseif t.type and type(value) ~= t.type then
     return invalid(name, "must be a %s", t.type)
   elseif (t.most or t.pattern) and not fit_text(t, value) then
-    return invalid(name, "must have 1 to %g characters%s", t.most or math.huge, t.words and ": " .. t.words or "")
+    return invalid(name, "must be a text%s%s", t.most and (" of 1 to %g characters"):format(t.most) or "",
+      t.words and ": " .. t.words or "")
   end
   return value
 end
 
 -- ---- the body ----
 
+-- The caller's tables, and those of the provider's table, are never written to: the body has copies
+local function copy(value, known)
+  if type(value) ~= "table" then return value end
+  if known[value] then return known[value] end
+  local new = setmetatable({}, getmetatable(value)) -- finetune.array's, say
+  known[value] = new
+  for key, inner in pairs(value) do new[key] = copy(inner, known) end
+  return new
+end
+
 local function put(body, path, value)
   local key, rest = path:match("^([^.]+)%.(.+)$")
   if not key then
-    body[path] = value
+    body[path] = copy(value, {})
     return
   end
   if type(body[key]) ~= "table" then body[key] = {} end
   put(body[key], rest, value)
 end
 
-local function is_object(value) return type(value) == "table" and value[1] == nil and next(value) ~= nil end
+local ARRAY = getmetatable(core.array {})
+
+-- As the encoder has it: a table without places is an object, unless it is marked as an array
+local function is_object(value)
+  return type(value) == "table" and value[1] == nil and getmetatable(value) ~= ARRAY
+end
 
 -- `over` laid over `body`, objects into objects
 local function merge(body, over)
   for key, value in pairs(over) do
-    if is_object(value) and is_object(body[key]) then merge(body[key], value) else body[key] = value end
+    if is_object(value) and is_object(body[key]) then merge(body[key], value) else body[key] = copy(value, {}) end
   end
 end
 
@@ -203,7 +219,7 @@ local function put_method(spec, body, read, params)
   local methods = spec.methods or {supervised = {}}
   local method = methods[read.name]
   if not method then
-    return invalid("method", "'%s' is not offered by %s, which has: %s", tostring(read.name), spec.service,
+    return invalid("method", "'%s' is not offered by %s, which has: %s", tostring(read.name):sub(1, 60), spec.service,
       table.concat(sorted(methods), ", "))
   end
   for path, value in pairs(method.set or {}) do put(body, path, value) end
@@ -241,6 +257,7 @@ function M.mapping(spec)
   return function(_, params)
     local read, err = read_method(params)
     if not read then return nil, err end
+    if params.extra ~= nil and type(params.extra) ~= "table" then return invalid("extra", "must be a table") end
     local body = {}
     local ok, why = put_fields(spec, body, read, params)
     if ok then ok, why = put_method(spec, body, read, params) end

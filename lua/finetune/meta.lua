@@ -87,6 +87,19 @@ function finetune.variant(base, changes) end
 ---@return fun(ctx: finetune.ctx, params: table): table?, finetune.error? body
 function finetune.mapping(spec) end
 
+---For providers: a function from the service's document to our value, by a table ours -> "path", "path:type" (text,
+---number, integer, boolean, table, time) or function(doc, ctx, params); `raw` is the document. Described in reader.lua.
+---@param what string  "a job", for the words of its errors (kind "decode")
+---@param fields table<string, string|function>
+---@return fun(doc: any, ctx: finetune.ctx?, params: table?): table?, finetune.error? value
+function finetune.reader(what, fields) end
+
+---For providers: an operation that is one request and one conversion, from a row such as
+---{"GET /jobs/{job_id}", value = to_job}. What the service would not see is refused. Described in route.lua.
+---@param row table
+---@return fun(ctx: finetune.ctx, params: table): any, finetune.error? operation
+function finetune.route(row) end
+
 ---For variants: the same for hyperparameters alone; gives new parameters for the base's create_job, whose quirk
 ---hyperparameters = true takes them as they are.
 ---@param spec {service: string, hyperparameters: table, methods: table?, refuse: table?}
@@ -275,6 +288,9 @@ function provider:validate_grader(grader, params) end
 function provider:run_grader(grader, params) end
 
 ---Waits for the end of a job. Trouble that will pass (transport, 429, 5xx) is waited out until the deadline.
+---Many at once on one instance (waits and follows, in run, map or a host's loop) poll together: from three on, their
+---polls fall on the same moments and pages of list_jobs answer them, so that N jobs cost about N/100 requests a round.
+---The first state and the last, which is what comes back, are always from get_job; on_progress may see list_jobs' form.
 ---@param job finetune.id
 ---@param params? finetune.params.wait
 ---@return finetune.job? job  it has succeeded
@@ -284,6 +300,8 @@ function provider:wait(job, params) end
 
 ---An iterator over a job's events to its end, each once, oldest first; with the job as it was then.
 ---Raises the error value. Ids of events are remembered, not events. Without events: changes of the job, as events.
+---With more than ten followers of one instance they take turns: ten of them, or one in twenty, list events in a round,
+---and those whose job has a new status. At a job's end all of its events are read.
 ---@param job finetune.id
 ---@param params? finetune.params.follow
 ---@return fun(): finetune.event?, finetune.job?

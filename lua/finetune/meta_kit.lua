@@ -192,6 +192,10 @@ function ctx.random_token() end
 ---@return integer? seconds  since 1970; nil where it is no time
 function ctx.time(value) end
 
+---From here on the value is redacted from this instance's errors and traces, as its key is.
+---@param value string
+function ctx:secret(value) end
+
 ---Keeps one request (nil: none any more) that is sent, detached and with a deadline, if the operation is cancelled from
 ---here on: to abort an upload, say.
 ---@param request? finetune.request
@@ -202,6 +206,32 @@ function ctx:on_cancel(request) end
 ---@param format string
 ---@return nil, finetune.error
 function ctx.fail(kind, format, ...) end
+
+-- ---- require "finetune.heard": for services that tell the progress of a job once, to whoever listens ----
+
+---@class finetune.heard
+local heard = {}
+
+---What this instance has heard of the job; a provider may note more in it.
+---@param context finetune.ctx
+---@param job_id string
+---@return {events: finetune.event[], seen: table<string, integer>} memory  the oldest event first
+function heard.of(context, job_id) end
+
+---Keeps an event under that id, which becomes id.2, id.3, ... where it comes again; with `once` it is not kept again.
+---@param memory table
+---@param id string
+---@param event finetune.event
+---@param once? boolean
+function heard.add(memory, id, event, once) end
+
+---The page of a whole list that p.after and p.limit ask for; newest: the list's end comes first.
+---@param list {id: string}[]
+---@param p {after: string?, limit: integer?}
+---@param raw? table
+---@param newest? boolean
+---@return finetune.page? page, finetune.error? err  kind "invalid": there is no item p.after
+function heard.page(list, p, raw, newest) end
 
 -- ---- finetune.http.sse ----
 

@@ -16,10 +16,17 @@ local function surely_not_made(err)
   return err.sent == false or BEFORE[err.kind] or false
 end
 
+-- A service may say more than it was asked for: gpt-4o-mini-2024-07-18 for gpt-4o-mini, accounts/a/models/m for m
+local function says_another(ours, theirs)
+  if type(ours) ~= "string" or type(theirs) ~= "string" then return false end
+  return theirs:sub(1, #ours) ~= ours and theirs:sub(-#ours - 1) ~= "/" .. ours
+end
+
 -- Might that job be it? Same model and file where it says them, and not from before
 local function is_candidate(job, params, began)
-  local function differs(ours, theirs) return type(theirs) == "string" and theirs ~= ours end
-  if differs(params.model, job.model) or differs(params.training_file, job.training_file) then return false end
+  if says_another(params.model, job.model) or says_another(params.training_file, job.training_file) then
+    return false
+  end
   return type(job.created_at) ~= "number" or job.created_at >= began - CLOCK_SKEW
 end
 
@@ -58,6 +65,7 @@ end
 --   find      optional, function(ctx) -> the job that is surely this call's own, or nil
 --   list      optional, function(ctx) -> a page of recent jobs, for err.candidates
 --   token     optional, for err.token: the same call with it finds what was made
+--   not_made  optional, function(err) -> does the service's own error say that nothing was made?
 function M.create(ctx, params, t)
   local request, began = {}, core.wall()
   for key, value in pairs(t.request) do request[key] = value end
@@ -67,7 +75,8 @@ function M.create(ctx, params, t)
   if response then
     job, err = t.job(response.json, response)
     if job then return job end
-  elseif surely_not_made(err) then
+    err = err or core.error {kind = "decode", message = "there is no job in it"}
+  elseif surely_not_made(err) or (t.not_made and t.not_made(err)) then
     return nil, err
   end
   return lost(ctx, t, params, began, err)

@@ -23,9 +23,12 @@ local function list_of(spec, doc)
   return dig(doc, items)
 end
 
-local function text_or_nil(value)
-  if value == nil or value == "" or value == core.null then return nil end
-  return tostring(value)
+-- What leads to the next page -> it as text; nil: there is none; nil, words: it is something else
+local function position(value)
+  if value == nil or value == false or value == "" or value == core.null then return nil end
+  if type(value) == "string" then return value end
+  if math.type(value) == "integer" then return tostring(value) end
+  return nil, ("the answer says where the next page begins, in a %s"):format(type(value))
 end
 
 -- "https://host:1/v1/x" -> "https://host:1", "/v1/x"
@@ -33,25 +36,38 @@ local function split_url(url)
   return url:match("^(%a[%w+.-]*://[^/?#]*)(.*)$")
 end
 
--- The rel="next" address of a Link header
+-- The rel="next" address of a Link header; rel may have several words
 local function next_link(headers)
   local link = headers and headers.link
   if type(link) == "table" then link = table.concat(link, ", ") end
   for address, attributes in (link or ""):gmatch("<([^>]*)>([^<]*)") do
-    if attributes:lower():find('rel%s*=%s*"?next"?') then return address end
+    attributes = attributes:lower()
+    local rel = attributes:match('[;%s]rel%s*=%s*"([^"]*)"') or attributes:match("[;%s]rel%s*=%s*([^;,%s]*)")
+    if rel and (" " .. rel .. " "):find(" next ", 1, true) then return address end
   end
 end
 
--- A link of the service -> its path behind base_url, so that it carries the credentials and
--- can go to no other host; nil for a foreign one
-local function own_path(base_url, link)
-  local origin, base_path = split_url(base_url)
-  local host, rest = split_url(link)
-  if host and host:lower() ~= (origin or ""):lower() then return nil end
-  rest = host and rest or link
-  base_path = (base_path or ""):gsub("/+$", "")
-  if base_path ~= "" and rest:sub(1, #base_path) == base_path then rest = rest:sub(#base_path + 1) end
-  return rest:sub(1, 1) == "/" and rest or "/" .. rest
+-- As hosts are compared: without the port that the scheme has anyway
+local function origin_of(url)
+  local origin = (split_url(url) or ""):lower()
+  return (origin:gsub("^(https://.*):443$", "%1"):gsub("^(http://.*):80$", "%1"))
+end
+
+-- A link of the service, seen from the page that has it -> its address; nil for another host,
+-- which is to get neither the credentials nor the request
+local function own_url(here, link)
+  local origin, path = split_url(here)
+  if link:sub(1, 2) == "//" then link = origin:match("^[^/]*") .. link end
+  if split_url(link) then return origin_of(link) == origin_of(here) and link or nil end
+  path = path:gsub("[?#].*$", "")
+  if link:sub(1, 1) == "/" then return origin .. link end
+  if link:sub(1, 1) == "?" then return origin .. path .. link end
+  return origin .. path:gsub("[^/]*$", "") .. link
+end
+
+-- The address of the list itself
+local function here_of(spec)
+  return spec.url or spec.base_url:gsub("/+$", "") .. (spec.path or "")
 end
 
 -- ---- the four ways: begin(request, spec) puts the position in, next(...) reads the next one ----
@@ -65,13 +81,15 @@ ways.cursor = {
     local last = items[#items]
     if more == false or not last then return nil end
     if more == nil and not (spec.limit and #items >= spec.limit) then return nil end
-    return text_or_nil(type(last) == "table" and last[spec.id or "id"])
+    local after, why = position(type(last) == "table" and last[spec.id or "id"])
+    if more and not after then return nil, why or "there are more pages, but the last item has no id to go on from" end
+    return after, why
   end,
 }
 
 ways.token = {
   begin = function(query, spec) query[spec.token] = spec.after end,
-  next = function(spec, doc) return text_or_nil(dig(doc, spec.next or "next_page_token")) end,
+  next = function(spec, doc) return position(dig(doc, spec.next or "next_page_token")) end,
 }
 
 ways.page = {
@@ -92,7 +110,8 @@ ways.page = {
 ways.link = {
   begin = function(_, spec, request)
     if not spec.after then return end
-    request.path, request.url, request.query = own_path(spec.base_url, spec.after), nil, nil
+    request.path, request.url, request.query = nil, own_url(here_of(spec), spec.after), nil
+    request.auth = spec.url == nil -- with a path the list itself had the credentials
   end,
   next = function(_, _, _, response) return next_link(response.headers) end,
 }
@@ -121,13 +140,17 @@ local function page_of(spec, way, response)
   local doc = response.json
   local items = list_of(spec, doc)
   if items == nil and spec.optional then items = {} end
-  if type(items) ~= "table" then return bad("the answer has no list where one was expected") end
+  if type(items) ~= "table" or type(next(items)) == "string" then
+    return bad("the answer has no list where one was expected")
+  end
   local data = core.array {}
   for _, item in ipairs(items) do
-    if spec.map then item = spec.map(item) end
+    if item == core.null then item = nil elseif spec.map then item = spec.map(item) end
     if item ~= nil then data[#data + 1] = item end
   end
-  local after = way and way.next(spec, doc, items, response)
+  local after, why
+  if way then after, why = way.next(spec, doc, items, response) end
+  if why then return bad(why) end
   return {data = data, has_more = after ~= nil, next = after, raw = doc}
 end
 
@@ -135,7 +158,7 @@ end
 function M.page(ctx, spec)
   local way = way_of(spec)
   local full = setmetatable({base_url = ctx.config.base_url or ""}, {__index = spec})
-  if spec.link and spec.after and not own_path(full.base_url, spec.after) then
+  if spec.link and spec.after and not own_url(here_of(full), spec.after) then
     return bad("the service's link to the next page goes to another host")
   end
   local response, err = ctx:request(request_of(full, way))
