@@ -120,18 +120,17 @@ static void take_words(lua_State *L, int err, int doc) {
   clean_message(L, err);
 }
 
-/* the kind by the service's own code: quota is not a rate limit */
+/* the kind by the service's own code, a word or a number: quota is not a rate limit */
 static void take_kind(lua_State *L, int err, int config) {
-  if (lua_getfield(L, err, "code") == LUA_TSTRING) {
-    if (strcmp(lua_tostring(L, -1), "insufficient_quota") == 0) {
-      lua_pushliteral(L, "quota");
+  int type = lua_getfield(L, err, "code");
+  if (type == LUA_TSTRING && strcmp(lua_tostring(L, -1), "insufficient_quota") == 0) {
+    lua_pushliteral(L, "quota");
+    lua_setfield(L, err, "kind");
+  }
+  if (type != LUA_TNIL && lua_getfield(L, config, "errors") == LUA_TTABLE) {
+    lua_pushvalue(L, -2);
+    if (lua_gettable(L, -2) == LUA_TSTRING)
       lua_setfield(L, err, "kind");
-    }
-    if (lua_getfield(L, config, "errors") == LUA_TTABLE) {
-      lua_pushvalue(L, -2);
-      if (lua_gettable(L, -2) == LUA_TSTRING)
-        lua_setfield(L, err, "kind");
-    }
   }
   lua_settop(L, err);
 }

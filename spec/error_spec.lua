@@ -76,6 +76,16 @@ describe("the kind of an error", function()
     finetune.unregister(P.name)
   end)
 
+  it("is the provider's for its numbers, as gRPC has them", function()
+    local P = finetune.register({name = "grpc", base = "openai", errors = {[12] = "unsupported"}}, {replace = true})
+    local provider = assert(finetune.create_provider("grpc", {api_key = s.key, base_url = s.url,
+      transport = function() return {status = 501, json = {code = 12, message = "no"}} end, max_retries = 0}))
+    local err = live.failed(provider:get_job(id))
+    assert.equal("unsupported", err.kind)
+    assert.equal(12, err.code)
+    finetune.unregister(P.name)
+  end)
+
   it("is transport for a redirect that leads nowhere", function()
     for _, code in ipairs {300, 301, 302, 304, 307, 308} do
       s:clear()

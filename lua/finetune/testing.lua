@@ -112,7 +112,7 @@ end
 
 -- A service: "METHOD /path/{part}" -> function(request, part, …) -> answer, as a script's
 -- entry has it ({status, json, …}, or {fail = …}). What fits no route is answered with 404.
--- Routes without {parts} go first.
+-- Routes without {parts} go first, then those with more text behind them ("/jobs/{id}:stop" before "/jobs/{id}").
 function M.routes(table_of_routes)
   local list = {}
   for route, handler in pairs(table_of_routes) do
@@ -122,6 +122,7 @@ function M.routes(table_of_routes)
   table.sort(list, function(a, b)
     local pa, pb = a.route:find("{", 1, true) or math.huge, b.route:find("{", 1, true) or math.huge
     if pa ~= pb then return pa > pb end
+    if #a.route ~= #b.route then return #a.route > #b.route end
     return a.route < b.route
   end)
   local log = {requests = {}}
