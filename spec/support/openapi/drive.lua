@@ -1,5 +1,5 @@
--- Calls every operation of the API once and more: by hand, to have the service's
--- own answers checked, and through the library, to have its requests checked.
+-- Calls every operation of OpenAI's API once and more, by hand, to have the service's own
+-- answers checked (library.lua has the library's requests checked).
 local json = require "dkjson"
 
 local M = {}
@@ -104,85 +104,6 @@ function M.by_hand(s)
   call("DELETE", "/models/" .. done.fine_tuned_model)
   call("GET", "/models/" .. done.fine_tuned_model)
   call("DELETE", "/files/" .. file)
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
-
-local function train(s, provider, params)
-  local job = assert(provider:create_job(params))
-  s:jump(job.id, 0.5)
-  assert(provider:pause_job(job))
-  assert(provider:resume_job(job))
-  s:jump(job.id, 1)
-  for _ in provider:follow(job) do end
-  assert(provider:list_events(job, {limit = 2}))
-  assert(provider:list_checkpoints(job))
-  assert(provider:list_metrics(job))
-  return assert(provider:get_job(job))
-end
-
-local function drive_files(provider, path)
-  local file = assert(provider:upload_file(path, {purpose = "fine-tune", wait = true}))
-  assert(provider:upload_file(path, {purpose = "fine-tune", filename = "é \"q\".jsonl",
-                                     expires_after = {anchor = "created_at", seconds = 3600}}))
-  assert(provider:list_files {purpose = "fine-tune", limit = 2, order = "asc"})
-  for _ in provider:files {limit = 1} do end
-  assert(provider:get_file(file))
-  assert(provider:download_file(file))
-  return file
-end
-
--- A file over the single-file limit, which is a quirk of the provider's: in parts; and one abandoned.
-local function drive_uploads(finetune, s, path)
-  local config = {api_key = s.key, base_url = s.url, quirks = {upload_limit = 1000}}
-  local provider <close> = assert(finetune.create_provider("openai", config))
-  assert(provider:upload_file(path, {purpose = "fine-tune", part_size = 1000}))
-  s:fault {kind = "stall", path = "/parts$", times = "always"}
-  local call = provider:async("upload_file", {path = path, purpose = "fine-tune", part_size = 1000})
-  local function wait_for(what)
-    for _ = 1, 200 do
-      if what() then return end
-      assert(provider:list_models())
-    end
-    error "it did not happen"
-  end
-  wait_for(function() return #s:requests {path = "/parts$"} > 4 end)
-  call:cancel()
-  wait_for(function() return #s:requests {path = "^/v1/uploads/[^/]+/cancel$"} > 0 end)
-  s:clear()
-end
-
-function M.by_library(finetune, s, path)
-  write(path, LINE:rep(40))
-  local provider <close> = assert(finetune.create_provider("openai", {api_key = s.key, base_url = s.url}))
-  local file = drive_files(provider, path)
-  local pairs_path = path .. ".pairs.jsonl"
-  write(pairs_path, PAIR:rep(20))
-  local preferences = assert(provider:upload_file(pairs_path, {purpose = "fine-tune"}))
-  os.remove(pairs_path)
-  local done = train(s, provider, {
-    model = s.model, training_file = file, validation_file = file, suffix = "lib", seed = 7,
-    metadata = {team = "a"}, hyperparameters = {n_epochs = 2},
-    integrations = {{type = "wandb", wandb = {project = "p", tags = {"t"}}}},
-  })
-  train(s, provider, {model = s.model, training_file = preferences, method = "dpo", hyperparameters = {beta = 0.1}})
-  train(s, provider, {model = s.model, training_file = file, method = "reinforcement", grader = GRADER,
-                      hyperparameters = {reasoning_effort = "low"}})
-  s:set {job_seconds = 3600}
-  assert(provider:cancel_job(assert(provider:create_job {model = s.model, training_file = file})))
-  for _ in provider:jobs {limit = 2} do end
-  assert(provider:list_jobs {limit = 2, metadata = {team = "a"}})
-  assert(provider:validate_grader {grader = GRADER})
-  assert(provider:run_grader {grader = GRADER, model_sample = "x", item = {answer = "x"}})
-  assert(provider:list_models())
-  assert(provider:get_model(done.fine_tuned_model))
-  assert(provider:delete_model(done.fine_tuned_model))
-  drive_uploads(finetune, s, path)
-  assert(provider:delete_file(file))
 end
 
 return M
