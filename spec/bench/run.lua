@@ -2,7 +2,7 @@
 -- peak memory, ours over others', from one run: contenders take turns within a
 -- round, so that a change of the machine's mood meets them all; medians over the
 -- rounds. Nothing here is a test: it always ends with success.
---   lua spec/bench/run.lua [section...]      sections: poll node start upload asleep dispatch
+--   lua spec/bench/run.lua [section...]      sections: poll node start upload asleep many dispatch
 
 local setup = require "spec.bench.setup"
 
@@ -174,6 +174,59 @@ local function asleep()
   row("peak memory, each polled once before", "", "", got.rss, 22, " MiB")
 end
 
+-- ---- many jobs ----
+
+local MANY_ROUNDS, MANY_RUNS = 6, 3
+
+-- One run of a way -> CPU seconds and requests of each kind, a round
+local function watched(base, way, n, count)
+  local got = measure(("%s many %s %s %d %g %s"):format(CLIENT, base, way, MANY_ROUNDS, 0.2 + n / 1000,
+    count and "count" or ""))
+  local cpu, list, get, events, rounds = got.out:match "(%S+)%s+(%d+)%s+(%d+)%s+(%d+)%s+(%d+)"
+  local asked = {list = list / rounds, get = get / rounds, events = events / rounds}
+  return cpu / rounds, asked
+end
+
+local function median_cpu(base, ways, n)
+  local cpu = {{}, {}}
+  for run = 1, MANY_RUNS do
+    for i, way in ipairs(ways) do cpu[i][run] = watched(base, way, n) end
+  end
+  return median(cpu[1]), median(cpu[2])
+end
+
+local function many_rows(base, words, ways, n, goal)
+  local _, ours = watched(base, ways[1], n, true)
+  local _, theirs = watched(base, ways[2], n, true)
+  local function told(r) return ("%.0f+%.1f+%.0f"):format(r.list, r.get, r.events) end
+  local function sum(r) return r.list + r.get + r.events end
+  local what = ("%d jobs %s, "):format(n, words)
+  local least = math.ceil(n / 100) + (ours.events > 0 and math.max(10, n / 20) or 0)
+  row(what .. "requests", told(ours), told(theirs), sum(ours) / sum(theirs), 3 * least / sum(theirs))
+  local a, b_cpu = median_cpu(base, ways, n)
+  row(what .. "CPU", milli(a), milli(b_cpu), a / b_cpu, goal)
+  row(what .. "CPU a job", micro(a, n), micro(b_cpu, n), a / b_cpu)
+end
+
+local function many()
+  local ok, service = pcall(require, "spec.support.service")
+  if not ok then
+    setup.skip "no luasocket or no dkjson here: many jobs are not followed"
+    return
+  end
+  head("a round, requests as list_jobs+get_job+list_events", "each by itself")
+  local path = b.dir .. "/many.jsonl"
+  local file = assert(io.open(path, "w"))
+  file:write(('{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}\n'):rep(20))
+  file:close()
+  for _, n in ipairs {10, 100, 1000} do
+    local s <close> = service.start {job_seconds = 36000, api_key = "sk-bench"}
+    measure(("%s create %s %d %s"):format(CLIENT, s.url, n, path))
+    many_rows(s.url, "waited for", {"wait", "gets"}, n, n > 10 and 0.5 or 0.9)
+    many_rows(s.url, "followed", {"follow", "gets+events"}, n, n > 10 and 0.5 or 1.2) -- 10: all their events, as ever
+  end
+end
+
 -- ---- dispatch ----
 
 local function instructions(command)
@@ -202,7 +255,7 @@ end
 -- ---- all of it ----
 
 local SECTIONS = {{"poll", poll, true}, {"node", node, true}, {"start", start, true}, {"upload", upload},
-  {"asleep", asleep}, {"dispatch", dispatch}}
+  {"asleep", asleep}, {"many", many}, {"dispatch", dispatch}}
 
 b = setup.start()
 for _, section in ipairs(SECTIONS) do

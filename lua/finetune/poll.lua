@@ -1,0 +1,69 @@
+-- poll.lua: one poll of one job: how often it asks, until when, and which errors it
+-- waits out. Asks again after 1 s, then ever more seldom up to every 10 s, and always
+-- has a deadline: one that polls for ever loses money and time.
+
+local core = require "finetune.core"
+local provider = require "finetune.provider"
+local wait = require "finetune.wait"
+
+local M = {}
+local await, start = wait.await, provider.start
+
+local DAY = 86400 -- seconds: the deadline where none is given
+local FIRST, MOST, GROWTH = 1, 10, 1.5
+local LONGEST = 1e9 -- seconds: more, math.huge too, is no more than that
+local PASSING = {transport = true, timeout = true, server = true, rate_limit = true}
+
+M.STATUS = {pending = true, validating = true, queued = true, running = true, paused = true, finalizing = true,
+  cancelling = true, succeeded = true, failed = true, cancelled = true}
+M.FINISHED = {succeeded = true, failed = true, cancelled = true}
+
+-- op: "wait" or "follow"; p: its checked parameters. `limit` is core.now() time.
+function M.new(op, p)
+  local most = math.min(math.max(p.max_interval or MOST, p.interval or 0), LONGEST)
+  local poll = {op = op, id = p.job_id, timeout = math.min(p.timeout or DAY, LONGEST),
+    delay = math.min(p.interval or FIRST, LONGEST), most = most}
+  poll.limit = core.now() + poll.timeout
+  return poll
+end
+
+function M.sleep(seconds) return core.sleep(math.min(math.max(seconds, 0), LONGEST)) end
+
+-- The pause after the next one
+function M.grow(poll) poll.delay = math.min(poll.delay * GROWTH, poll.most) end
+
+function M.is_passing(err)
+  return type(err) == "table" and (err.retryable or PASSING[err.kind])
+end
+
+-- The call's result, or nil, err when `limit` (core.now() time) comes first
+local function within(limit, call)
+  if call:done() then return call:result() end
+  local timer <close> = M.sleep(limit - core.now())
+  timer:on_done(function(over) -- not where the timer itself failed; of a call that is done: does nothing
+    if over then call:cancel() end
+  end)
+  local value, err = await(call)
+  return value, err
+end
+
+-- An operation of this poll. An error that will pass is `nil` alone, and in poll.trouble;
+-- one that will not is `nil, err`.
+function M.ask(self, poll, op, params)
+  wait.ready()
+  local value, err = within(poll.limit, start(self, op, params))
+  if value then return value end
+  if M.is_passing(err) or core.now() >= poll.limit then
+    poll.trouble = err
+    return nil
+  end
+  return nil, err
+end
+
+function M.timed_out(self, poll, last)
+  return core.error {kind = "timeout", op = poll.op, provider = self.name,
+    message = ("job %s was not finished after %g s (status: %s); it goes on, and can be waited for again"):format(
+      poll.id, poll.timeout, last and last.status or "unknown")}
+end
+
+return M
