@@ -27,6 +27,7 @@
 **   part_limit            64 MiB bytes of a part
 **   part_type             "application/octet-stream"  Content-Type of a file in a form
 **   mime_type             "text/jsonl"                the file's type in /uploads
+**   max_tokens            "max_completion_tokens"     what sample calls its max_tokens
 **
 ** Most operations are one request and one conversion: those are rows of a table.
 ** The three that take several steps have functions of their own elsewhere.
@@ -318,8 +319,7 @@ void ft_openai_register(lua_State *L) {
   slots[FT_OP_deploy_model].reason =
       "a fine-tuned model is served under its name as soon as its job has succeeded";
   slots[FT_OP_undeploy_model].reason = "there are no deployments; delete_model removes the model";
-  slots[FT_OP_sample].reason =
-      "running models is not part of this provider; give the model's name to a chat client";
+  slots[FT_OP_sample].op = ft_oa_sample;
   slots[FT_OP_estimate_cost].reason =
       "the service has no price list to ask; its prices are on its web pages only";
   ft_provider provider = {FT_ABI_VERSION, FT_NOPS,       "openai",

@@ -47,6 +47,9 @@ int ft_oa_poll_look(lua_State *L, ft_call *c);                /* [-1, +1] at the
 int ft_oa_poll(lua_State *L, ft_call *c);
 int ft_oa_download_file(lua_State *L, ft_call *c);
 
+/* openai_sample.c */
+int ft_oa_sample(lua_State *L, ft_call *c);
+
 /* openai_upload.c */
 int ft_oa_upload_file(lua_State *L, ft_call *c);
 

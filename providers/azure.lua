@@ -124,7 +124,15 @@ P.deploy_model = finetune.unsupported("deployments belong to Azure Resource Mana
 P.undeploy_model = finetune.unsupported("deployments belong to Azure Resource Manager, which wants another token; run: "
   .. "az cognitiveservices account deployment delete --name {resource} --resource-group RESOURCE_GROUP "
   .. "--deployment-name {model}")
-P.sample = finetune.unsupported "deploy the model, then give the deployment's name to a chat client"
+
+-- Of a deployment's name. The dated API has another path for each deployment.
+function P.sample(ctx, p)
+  if tostring(ctx.config.query["api-version"] or ""):find "^%d" then
+    return ctx.fail("unsupported", "sample works with the v1 API: give api_version = \"v1\"")
+  end
+  return super.sample(ctx, p)
+end
+
 P.estimate_cost = finetune.unsupported "the service has no price list to ask; see the pricing page of Azure OpenAI"
 
 return finetune.register(P)

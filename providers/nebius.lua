@@ -27,7 +27,7 @@ local P, super = finetune.variant("openai", {
     deploy_model = "base_model:id description:string wait:boolean wait_timeout:number"},
   dataset = {formats = {"chat", "completion"}, max_bytes = 50 * 1024 * 1024 * 1024},
   quirks = {metadata = false, uploads = false, upload_limit = 50 * 1024 * 1024 * 1024, suffix_limit = 64,
-    hyperparameters = true, flat_hyperparameters = "supervised",
+    max_tokens = "max_tokens", hyperparameters = true, flat_hyperparameters = "supervised",
     fields = {from_checkpoint = "from_checkpoint", tags = "tags"}},
 })
 
@@ -213,7 +213,6 @@ end
 P.pause_job = finetune.unsupported "Nebius cannot pause a job; cancel it and go on from a checkpoint"
 P.resume_job = finetune.unsupported "Nebius cannot pause a job; cancel it and go on from a checkpoint"
 P.delete_job = finetune.unsupported "Nebius keeps its jobs; cancel_job ends one, delete_model removes what was deployed"
-P.sample = finetune.unsupported "give the deployed model's name to a chat client, with this base URL and key"
 P.estimate_cost = finetune.unsupported
   "Nebius does not estimate; get_model(name).raw.fine_tune has its price per million training tokens"
 P.validate_grader = finetune.unsupported "Nebius trains by examples; it has no graders"

@@ -164,7 +164,7 @@ describe("openai configuration", function()
 
   it("says what it does not offer, and why", function()
     local p = provider(function() end)
-    for _, op in ipairs {"delete_job", "deploy_model", "undeploy_model", "sample", "estimate_cost"} do
+    for _, op in ipairs {"delete_job", "deploy_model", "undeploy_model", "estimate_cost"} do
       local ok, reason = p:supports(op)
       assert.is_false(ok)
       assert.is_true(#reason > 20)

@@ -33,7 +33,6 @@ return {
   unsupported = {
     deploy_model = "PUT of management.azure.com, with another token (fine-tuning-rest.md)",
     undeploy_model = "DELETE of management.azure.com, with another token",
-    sample = "inference is issue 4's: not a part of fine-tuning",
     estimate_cost = "no endpoint; prices are on a web page",
   },
   config = {retry_delay = 0.001, poll_interval = 0.01, base_url = "https://contract.example"},

@@ -42,6 +42,9 @@ local function service(state)
       return list {id = "ftckpt_1", created_at = 1790000001, step_number = 1, metrics = {step = 1, train_loss = 0.5},
         fine_tuned_model_checkpoint = "c", fine_tuning_job_id = "job-1", result_files = finetune.array {"file-1"}}
     end,
+    ["POST /v1/chat/completions"] = function()
+      return {json = {id = "c", choices = {{index = 0, message = {role = "assistant", content = "4"}}}}}
+    end,
     ["GET /v1/models"] = function() return list {id = "model-1", object = "model", created = 1, owned_by = "me"} end,
     ["POST /v0/models"] = function() return custom "validating" end,
     ["GET /v0/models/{name}"] = function() return custom "active" end,
@@ -57,7 +60,6 @@ return {
     pause_job = "no pause of /v1/fine_tuning/jobs/{job_id}",
     resume_job = "no resume of it either",
     delete_job = "no DELETE of /v1/fine_tuning/jobs/{job_id}",
-    sample = "inference is issue 4's: not a part of fine-tuning",
     estimate_cost = "no endpoint; GET /v0/models/{name} has a price per million tokens",
     validate_grader = "no graders",
     run_grader = "no graders",

@@ -65,7 +65,6 @@ return {
     delete_job = "no DELETE of /fine_tuning/jobs/{id}",
     deploy_model = "a fine-tuned model is served under its name at once",
     undeploy_model = "there is nothing to undo",
-    sample = "inference is issue 4's: not a part of fine-tuning",
     estimate_cost = "no endpoint; prices are on a web page",
   },
   config = {retry_delay = 0.001, poll_interval = 0.01},

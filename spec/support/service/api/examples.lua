@@ -48,6 +48,11 @@ local function lines_of(blocks)
   end
 end
 
+-- An iterator over the lines of a file; over none where it is gone, or was not kept
+function M.lines(blob)
+  return lines_of(blob and not blob.lost and blob:blocks() or function() end)
+end
+
 local function look(blob, shapes)
   local n, number = 0, 0
   for line in lines_of(blob:blocks()) do

@@ -39,7 +39,7 @@ local function render(model)
           shutdown_date = model.shutdown_date}
 end
 
-local function find(id)
+function M.find(id)
   jobs.advance_all()
   return store.models:get(id)
     or reply.reject(404, ("The model '%s' does not exist"):format(id), "model", "model_not_found")
@@ -57,10 +57,10 @@ function M.list()
   return doc
 end
 
-function M.get(_, id) return render(find(id)) end
+function M.get(_, id) return render(M.find(id)) end
 
 function M.delete(_, id)
-  if find(id).base then
+  if M.find(id).base then
     reply.reject(403, "You have insufficient permissions for this operation.", nil, "insufficient_permissions")
   end
   store.models:remove(id)

@@ -99,7 +99,8 @@ local function checkpoint(job, when, row)
     object = "fine_tuning.job.checkpoint", id = id, created_at = when // 1 | 0, fine_tuned_model_checkpoint = name,
     step_number = row.step, metrics = row, fine_tuning_job_id = job.id,
   })
-  store.models:add(name, {created = when // 1 | 0, owned_by = job.organization, checkpoint = true})
+  store.models:add(name, {created = when // 1 | 0, owned_by = job.organization, checkpoint = true,
+                         training_file = job.training_file})
   M.event(job, when, "Checkpoint created at step " .. row.step)
 end
 
@@ -152,7 +153,8 @@ local function succeeded(facts)
     job.status, job.finished_at, job.fine_tuned_model = "succeeded", when, job.model_name
     job.trained_tokens = facts.bytes // 4 * number_or(job.hyperparameters.n_epochs, 3)
     add_results(job)
-    store.models:add(job.model_name, {created = when // 1 | 0, owned_by = job.organization})
+    store.models:add(job.model_name, {created = when // 1 | 0, owned_by = job.organization,
+                                      training_file = job.training_file})
     M.event(job, when, "The job has successfully completed")
   end}
 end

@@ -1,5 +1,6 @@
 -- The dialect "openai": the fine-tuning part of the OpenAI API, and the seed
 -- that the other OpenAI-shaped dialects begin with.
+local chat = require "service.api.chat"
 local files = require "service.api.files"
 local graders = require "service.api.graders"
 local jobs = require "service.api.jobs"
@@ -30,6 +31,7 @@ M.routes = {
   {"GET", "fine_tuning/jobs/*/checkpoints", "none", jobs.list_checkpoints},
   {"POST", "fine_tuning/alpha/graders/validate", "json", graders.validate},
   {"POST", "fine_tuning/alpha/graders/run", "json", graders.run},
+  {"POST", "chat/completions", "json", chat.complete},
   {"GET", "models", "none", models.list},
   {"GET", "models/*", "none", models.get},
   {"DELETE", "models/*", "none", models.delete},
