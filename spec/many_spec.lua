@@ -52,6 +52,14 @@ describe("what a round costs", function()
     assert.equal(b.rounds, b.count.list)
   end)
 
+  it("is a page too where the caller's names are shorter than the list's", function()
+    open {jobs = 50, ends = after(5)}
+    local short = {}
+    for i, id in ipairs(b.ids) do short[i] = id:match "%d+" end
+    all_succeeded(wait_all(short))
+    assert.is_true(more_gets() <= 50 + 25, b.count.get)
+  end)
+
   it("is as ever for one job and for two", function()
     open {jobs = 2}
     wait_all({b.ids[1]}, {timeout = 10.5 * PAUSE})

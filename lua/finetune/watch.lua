@@ -94,7 +94,7 @@ local function join(watch, slot, poll)
     poll.alone = poll.alone - 1
     return
   end
-  local id = poll.id
+  local id = poll.name or poll.id
   poll.listed, slot.n = true, slot.n + 1
   if not slot.wanted[id] then slot.left = slot.left + 1 end
   slot.wanted[id] = (slot.wanted[id] or 0) + 1
@@ -230,7 +230,12 @@ end
 
 -- ---- the state of a job ----
 
-local function alone(self, poll) return polls.ask(self, poll, "get_job", {job_id = poll.id}) end
+-- The service may have another name for the job than the caller (a whole one for a short one): lists have that
+local function alone(self, poll)
+  local job, err = polls.ask(self, poll, "get_job", {job_id = poll.id})
+  if job then poll.name = job.id end
+  return job, err
+end
 
 local function missed(poll)
   poll.misses = (poll.misses or 0) + 1
@@ -264,7 +269,7 @@ end
 local function from_listing(self, watch, poll, slot)
   await_listing(poll, slot)
   if core.now() >= poll.limit then return nil end
-  local listed, err = slot.found[poll.id], slot.err
+  local listed, err = slot.found[poll.name or poll.id], slot.err
   if not listed and err then
     if err.kind == "cancelled" then return nil, err end
     if not polls.is_passing(err) then return alone(self, poll) end

@@ -75,7 +75,9 @@ function M.open(options)
   end
   local transport, log = finetune.testing.routes {
     ["GET /v1/fine_tuning/jobs"] = answer(b, "list", function(request) return list(b, request) end),
-    ["GET /v1/fine_tuning/jobs/{id}"] = answer(b, "get", function(_, id) return get(b, id) end),
+    ["GET /v1/fine_tuning/jobs/{id}"] = answer(b, "get", function(_, id)
+      return get(b, b.jobs[id] and id or "ftjob-" .. id) -- a short name will do
+    end),
     ["GET /v1/fine_tuning/jobs/{id}/events"] = answer(b, "events", function(_, id) return events(b, id) end),
   }
   b.log = log
