@@ -3,8 +3,8 @@
 **
 ** A service may send anything: each field is taken only where it has the type
 ** that our users rely on, and is absent otherwise; `raw` always has all of it.
-** A single document without an id is an error, because nothing could be done with it; in
-** a list such an item is left out, so that one bad item does not hide the others.
+** A document without an id is an error, because nothing could be done with it, in
+** a list as well: what is missing from one in silence is money that nobody watches.
 */
 #include "openai.h"
 
