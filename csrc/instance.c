@@ -52,6 +52,26 @@ static void complete_environment(lua_State *L) {
   lua_settop(L, I_TOP);
 }
 
+/* config[name] = default for the settings that have one in facts.config; of an array, which lists
+   all that it may be, the first */
+static void complete_defaults(lua_State *L) {
+  if (lua_getfield(L, I_FACTS, "config") == LUA_TTABLE)
+    for (lua_pushnil(L); lua_next(L, I_TOP + 1); lua_settop(L, I_TOP + 2)) {
+      if (lua_type(L, -2) != LUA_TSTRING)
+        continue;
+      lua_pushvalue(L, -2);
+      if (lua_gettable(L, I_CONFIG) != LUA_TNIL)
+        continue;
+      lua_pushvalue(L, I_TOP + 2);
+      if (lua_istable(L, I_TOP + 3))
+        lua_rawgeti(L, I_TOP + 3, 1);
+      else
+        lua_pushvalue(L, I_TOP + 3);
+      lua_settable(L, I_CONFIG);
+    }
+  lua_settop(L, I_TOP);
+}
+
 /* the provider's own values where the caller gave none; pairs are merged */
 static void complete_facts(lua_State *L) {
   static const char *const merged[] = {"headers", "query",  "auth",    "statuses",
@@ -353,6 +373,7 @@ static int complete(lua_State *L, ft_instance *inst) { /* 1, or 0 and an error o
   ft_copy_pairs(L, I_USER, I_CONFIG);
   complete_environment(L);
   complete_facts(L);
+  complete_defaults(L);
   if (!check_key(L))
     return 0;
   collect_secrets(L);

@@ -124,7 +124,7 @@ describe("together upload_file", function()
       {file_of("x", ""), "data", "takes %.jsonl"},
       {file_of "", "data", "is empty"},
       {"/nonexistent/x.jsonl", "data", "No such file"},
-      {file_of "12345678901", "data", "it has 11 bytes, and Together takes 10 at most"},
+      {file_of "12345678901", "data", "has 11 bytes, and the service takes 10 at most"},
       {file_of "x", "invalid", "do not expire", {expires_after = {seconds = 3600}}},
     }
     for _, case in ipairs(cases) do
@@ -138,14 +138,13 @@ describe("together upload_file", function()
   end)
 
   it("has Together's own limits", function()
-    local config = {}
-    finetune.get_provider "together".open(config)
+    local config = finetune.get_provider "together".config
     assert.same({5 << 30, 53794465382, 250 << 20, 250, 40, "redirect"}, {config.upload_limit, config.upload_total,
-      config.part_size, config.max_parts, config.suffix_limit, config.upload_route})
-    for _, bad in ipairs {{upload_route = "pigeon"}, {upload_limit = 0}, {max_parts = -1}} do
-      local p, err = finetune.create_provider("together", bad)
-      assert.is_nil(p)
-      assert.equal("config", err.kind)
+      config.part_size, config.max_parts, config.suffix_limit, config.upload_route[1]})
+    for _, bad in ipairs {{"upload_route", "pigeon"}, {"upload_limit", 0}, {"max_parts", -1}, {"part_size", 1.5}} do
+      local ok, err = pcall(finetune.create_provider, "together", {[bad[1]] = bad[2]})
+      assert.is_false(ok)
+      assert.matches("setting '" .. bad[1] .. "' must be", err)
     end
   end)
 

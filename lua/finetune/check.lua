@@ -197,8 +197,17 @@ local CONFIG = M.parse("-api_key:string|boolean base_url:string timeout:number c
   .. "user_agent:string on_trace:function transport:function auth:table "
   .. "statuses:table quirks:table dataset:table").fields
 
--- A provider names its own settings in facts.config ("account" or "account:string"),
--- in facts.env and in facts.secrets; one without a type takes anything.
+-- What a setting with a default may be: of its type, and more than 0 where that is; or one of several, the first of
+-- which is the default
+local function by_default(name, default)
+  local field = {name = name, types = {math.type(default) == "integer" and "integer" or type(default)}}
+  field.positive = type(default) == "number" and default > 0
+  if type(default) == "table" then field.types, field.one_of = {"string"}, default end
+  return field
+end
+
+-- A provider names its own settings in facts.config ("account" or "account:string"; or with a default, part_size = 250,
+-- route = {"form", "raw"}), in facts.env and in facts.secrets; one without a type takes anything.
 local function own_settings(facts)
   local own = {}
   for key in pairs(type(facts.env) == "table" and facts.env or {}) do own[key] = {name = key} end
@@ -207,6 +216,9 @@ local function own_settings(facts)
       local name = word:match("^[^:]+")
       own[name] = word:find(":", 1, true) and M.parse("-" .. word).fields[name] or own[name] or {name = name}
     end
+  end
+  for name, default in pairs(facts.config or {}) do
+    if type(name) == "string" then own[name] = by_default(name, default) end
   end
   return own
 end
@@ -258,6 +270,15 @@ local function wrong_inside(what, config)
   end
 end
 
+-- What a setting with a default must be, where it is not that
+local function unfit_setting(field, value)
+  if field.positive and value <= 0 then return "more than 0" end
+  for _, word in ipairs(field.one_of or {value}) do
+    if word == value then return nil end
+  end
+  return "one of: " .. table.concat(field.one_of, ", ")
+end
+
 -- Checks the settings of create_provider -> a new table
 function M.config(provider, facts, config)
   local what, own, out = "create_provider", own_settings(facts or {}), {}
@@ -269,6 +290,8 @@ function M.config(provider, facts, config)
     if not ok or (key == "api_key" and value == true) then
       return nil, (mistyped(what, field, value):gsub("parameter", "setting", 1))
     end
+    local unfit = unfit_setting(field, passed)
+    if unfit then return nil, ("%s: setting '%s' must be %s"):format(what, key, unfit) end
     out[key] = passed
   end
   local wrong = out_of_range(what, "setting", out) or wrong_inside(what, out)

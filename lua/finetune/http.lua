@@ -107,15 +107,24 @@ for _, verb in ipairs {"post", "put", "patch"} do
   end
 end
 
+-- Is it an answer of another type? One without a type is taken as it is.
+local function is_no_stream(response)
+  local kind = response.headers and response.headers["content-type"]
+  return kind ~= nil and not kind:lower():find("text/event-stream", 1, true)
+end
+
 -- An answer in text/event-stream -> array of its events, `json` in those whose data is JSON;
 -- and the response. options.read_for, read_idle (seconds): of a stream that does not end, what
--- comes in that time; response.partial tells, and an event that is not complete is left out.
+-- comes in that time; response.partial tells, and an event that is not complete is left out. With
+-- read_for an answer that has not begun after `timeout` is a silent one: no events.
 function context:events(where, options)
   check_verb("events", self, where, options)
   local request = {decode = "text", headers = {Accept = "text/event-stream"}}
   for key, value in pairs(options or {}) do request[key] = value end
   local text, response = send(self, "GET", where, nil, request)
+  if not text and request.read_for and response.kind == "timeout" then return {}, {headers = {}, partial = true} end
   if not text then return nil, response end
+  if is_no_stream(response) then return self.fail("decode", "the service's answer is no stream of events") end
   local ok, events = pcall(sse.parse, type(text) == "string" and text or "", response.partial)
   if not ok then return self.fail("decode", "%s", events) end
   for _, event in ipairs(events) do event.json = core.decode(event.data) end
@@ -166,9 +175,25 @@ function context.fail(kind, format, ...)
   return nil, core.error {kind = kind, message = format:format(...)}
 end
 
+-- `return ctx.invalid("suffix", "is too long: %d", n)`: nil, err of kind "invalid", with that parameter's name
+function context.invalid(param, format, ...)
+  return nil, core.error {kind = "invalid", param = param, message = param .. " " .. format:format(...)}
+end
+
 function context:paginate(spec)
   if type(spec) ~= "table" then wrong("paginate", "a table", spec) end
   return paginate.page(self, spec)
+end
+
+-- A file of the service, for download_file: to p.output -> {path, bytes}, or the text of it | nil, err
+function context:download(where, p, options)
+  check_verb("download", self, where, options)
+  local request = {[route(where)] = where, output = p.output, max_bytes = p.max_bytes,
+    decode = p.output and "none" or "text"}
+  for key, value in pairs(options or {}) do request[key] = value end
+  local response, err = self:request(request)
+  if not response then return nil, err end
+  return p.output and {path = p.output, bytes = response.bytes} or response.body or ""
 end
 
 -- A creation that costs money, sent at most once: see once.lua
@@ -179,19 +204,26 @@ function context:create_once(params, t)
   return once.create(self, params, t)
 end
 
--- Calls f() until it gives a value (-> that value) or an error (-> nil, err); nil
--- alone: ask again later
+local function poll_interval(self)
+  local seconds = self.config.poll_interval
+  return type(seconds) == "number" and seconds or nil
+end
+
+-- Calls f() until it gives a value (-> that value) or an error (-> nil, err); nil alone, or nil, nil and
+-- words that say why: ask again later. The setting poll_interval, where a provider has one, is the longest pause.
 function context:poll(f, options)
   if type(f) ~= "function" then wrong("poll", "a function", f) end
   options = options or {}
-  local delay, most = options.interval or 1, options.max_interval or 10
+  local most = options.max_interval or poll_interval(self) or 10
+  local delay = math.min(options.interval or 1, most)
   local limit = core.now() + (options.timeout or 1800)
   while true do
-    local value, err = f()
+    local value, err, why = f()
     if value ~= nil or err ~= nil then return value, err end
     local left = limit - core.now()
     if left <= 0 then
-      return self.fail("timeout", "%s was not ready after %g s", options.what or "it", options.timeout or 1800)
+      return self.fail("timeout", "%s was not ready after %g s%s", options.what or "it", options.timeout or 1800,
+        why and ": " .. tostring(why) or "")
     end
     self:sleep(math.min(delay, left))
     delay = math.min(delay * 1.5, most)
@@ -215,7 +247,6 @@ end
 
 -- -> the file, once its status is "processed" | nil, err: kind "data" where it is "error", "timeout" after `timeout` s
 function context:wait_for_file(get_file, id, timeout)
-  local most = type(self.config.poll_interval) == "number" and self.config.poll_interval or POLL_MOST
   return self:poll(function()
     local file, err = get_file(self, {file_id = id})
     if not file then return nil, err end
@@ -223,7 +254,8 @@ function context:wait_for_file(get_file, id, timeout)
     if file.status ~= "error" then return nil end
     return nil, core.error {kind = "data", file = file,
       message = ("the service could not process file %s: %s"):format(id, file.error or "it gave no details")}
-  end, {interval = math.min(POLL_FIRST, most), max_interval = most, timeout = timeout or READY, what = "file " .. id})
+  end, {interval = POLL_FIRST, max_interval = poll_interval(self) or POLL_MOST, timeout = timeout or READY,
+    what = "file " .. id})
 end
 
 -- ---- uploads: the file is streamed, whatever its size ----
@@ -270,6 +302,8 @@ function context:upload(t)
   return form(self, t, info)
 end
 
-require "finetune.storage" -- more methods of ctx
+require "finetune.exec" -- more methods of ctx
+require "finetune.names"
+require "finetune.storage"
 
 return M

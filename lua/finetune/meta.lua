@@ -15,6 +15,8 @@ local finetune = {}
 ---Registers a provider: a table {name, one function(ctx, params) an operation or finetune.unsupported(reason), facts}.
 ---A bad table raises, with everything that is wrong in one message; so does another table under a taken name,
 ---unless options.replace. The same table again is harmless. Instances that exist keep what they were made of.
+---Its own settings are in P.config: "account", "account:string" (types as of parameters); or with a default, which gives
+---the type: part_size = 250 (more than 0), strict = false, route = {"form", "raw"} (one of these, the first unasked).
 ---@param P table
 ---@param options? {replace: boolean}
 ---@return table P
@@ -82,17 +84,25 @@ function finetune.variant(base, changes) end
 ---@field dataset? {formats: string[]?, min_examples: integer?, max_examples: integer?, max_bytes: integer?}  what the service asks of a training file; the report of prepare_data warns by it
 
 ---For providers: a function that makes create_job's body from its parameters, by a table of names, places and ranges;
----what is not known is refused with words. The table is described in mapping.lua.
----@param spec {service: string, fields: table, hyperparameters: table, methods: table?, refuse: table?}
+---what is not known is refused with words. And one that finds the hyperparameters in the service's document, by the same
+---table. The table is described in mapping.lua; what `integrations` become (`wandb`) in wandb.lua.
+---@param spec {service: string, fields: table, hyperparameters: table, methods: table?, refuse: table?, wandb: table?, finish: function?}
 ---@return fun(ctx: finetune.ctx, params: table): table?, finetune.error? body
+---@return fun(doc: table): table hyperparameters_of
 function finetune.mapping(spec) end
 
 ---For providers: a function from the service's document to our value, by a table ours -> "path", "path:type" (text,
 ---number, integer, boolean, table, time) or function(doc, ctx, params); `raw` is the document. Described in reader.lua.
 ---@param what string  "a job", for the words of its errors (kind "decode")
----@param fields table<string, string|function>
+---@param fields table<string|integer, string|function>  in the array part "bytes:integer": the name is the path
 ---@return fun(doc: any, ctx: finetune.ctx?, params: table?): table?, finetune.error? value
 function finetune.reader(what, fields) end
+
+---For providers: fields of a document that may be anything, each nil where it is not there or not of its type.
+---@param doc any
+---@param ... string  "path" or "path:type", as of finetune.reader
+---@return any ...
+function finetune.pick(doc, ...) end
 
 ---For providers: an operation that is one request and one conversion, from a row such as
 ---{"GET /jobs/{job_id}", value = to_job}. What the service would not see is refused. Described in route.lua.
@@ -125,6 +135,29 @@ function finetune.run(...) end
 ---@return table results, table errors, integer? first  as of finetune.run
 function finetune.map(list, f, options) end
 
+---How well a model answers a held-out file: each example's messages up to its last assistant message go to
+---provider:sample, and the answer is compared with that message, exactly (white space around both aside). What could
+---not be asked (report.failed, report.error) is no wrong answer; only when nothing could be asked it is an error.
+---@param provider finetune.provider
+---@param options {model: finetune.id, path: string, base: finetune.id?, limit: integer?, concurrency: integer?, max_tokens: integer?, temperature: number?, on_progress: fun(done: integer, total: integer)?, timeout: number?, extra: table?}  path: JSONL of chat examples; base: a model to compare with; limit: the first so many examples; concurrency (4)
+---@return finetune.evaluation? report, finetune.error? err  kind "data": the file; "unsupported": no `sample`; else sample's
+function finetune.evaluate(provider, options) end
+
+---@class finetune.evaluation  shares are 0 to 1
+---@field model string
+---@field examples integer  that were answered
+---@field correct integer
+---@field accuracy number
+---@field failed integer  examples that could not be asked
+---@field error? finetune.error  the first reason
+---@field majority {label: string, examples: integer, accuracy: number}  always giving the most frequent answer
+---@field labels {label: string, examples: integer, predicted: integer, correct: integer, precision: number?, recall: number}[]  of the answers expected, the most frequent first
+---@field confusion {expected: string, predicted: string, count: integer}[]  what is wrong, the most frequent first
+---@field base? finetune.evaluation  the same of the base model
+---@field gained? integer  right now, wrong with the base model
+---@field lost? integer  the other way
+---@field text string  all of it for people
+
 ---@param seconds number  0 to 1e9
 ---@return true? ok, finetune.error? err
 function finetune.sleep(seconds) end
@@ -156,6 +189,12 @@ function finetune.is_error(value) end
 ---@param fields {kind: finetune.kind, message: string}
 ---@return finetune.error
 function finetune.error(fields) end
+
+---For providers: nil and such an error, `return finetune.fail("config", "region '%s' is none", region)`.
+---@param kind finetune.kind
+---@param format string
+---@return nil, finetune.error
+function finetune.fail(kind, format, ...) end
 
 -- ---- a provider's instance ----
 

@@ -87,7 +87,7 @@ function ctx:patch(where, body, options) end
 
 ---An answer in text/event-stream, read to its end; `json` where the data is JSON. Of one that does not end (a job that
 ---runs) read_for and read_idle take what comes in that time: response.partial is true, and an event without its end is
----left out.
+---left out; with read_for, an answer that has not begun after `timeout` is one without events.
 ---@param where string
 ---@param options? finetune.request
 ---@return {event: string, data: string, id: string?, json: any}[]? events, finetune.response|finetune.error
@@ -99,20 +99,32 @@ function ctx:events(where, options) end
 ---tables) or a function(answer); map(item): our form, nil leaves it out; after, limit: from the caller;
 ---limit_name ("limit"); more: the field of cursor lists ("has_more"); id: the field with the cursor ("id");
 ---optional = true: an answer without the list is an empty one; path, query, headers, …: of the request.
+---whole = true: the service gives all of it, and after and limit cut a page out of it here; by = "step": the highest of
+---that field of ours first; items = "": the answer itself is the list. newest = "created_at": the list comes whole, and
+---is turned where, by that field of theirs, its oldest item is the first.
 ---@param spec table
 ---@return finetune.page? page, finetune.error? err
 function ctx:paginate(spec) end
 
----Calls f() until it gives a value or an error; nil alone: again, after a pause.
+---Calls f() until it gives a value or an error; nil alone, or nil, nil and words that say why (they are in the error
+---when time is up): again, after a pause, of at most max_interval (unless said:
+---the setting poll_interval, if there is one).
 ---@param f fun(): any, any
 ---@param options? {interval: number, max_interval: number, timeout: number, what: string}  seconds: 1, 10, 1800
 ---@return any value, finetune.error? err
 function ctx:poll(f, options) end
 
+---download_file's answer: to p.output, or the text; p.max_bytes.
+---@param where string
+---@param p {output: string?, max_bytes: integer?}
+---@param options? finetune.request
+---@return {path: string, bytes: integer}|string|nil file, finetune.error? err
+function ctx:download(where, p, options) end
+
 ---Sends a creation that costs money at most once. t: request (a request), job = function(document, response) -> job or
 ---nil, err; find = function(ctx) -> the job that is surely this call's own; list = function(ctx) -> a page of recent jobs;
 ---token; not_made = function(err) -> the service's error says that nothing was made. A lost answer: what `find` finds,
----else kind "conflict" with `candidates` from `list`.
+---else kind "conflict" with `candidates` from `list`. again = true: the token was given before, so `find` looks first.
 ---@param params table  create_job's parameters
 ---@param t {request: finetune.request, job: function, find: function?, list: function?, token: string?, not_made: function?}
 ---@return finetune.job? job, finetune.error? err
@@ -138,6 +150,13 @@ function ctx:wait_for_file(get_file, id, timeout) end
 ---@return any value, finetune.response|finetune.error
 function ctx:upload(t) end
 
+---Runs a program to its end, without a shell and without blocking anybody. argv; stdin (a text); cwd; env (name ->
+---value: the whole environment; nil: this process's own); timeout (600 s); max_bytes (16 MiB) of stdout and of stderr.
+---A cancelled operation, and one that is too late, kills it with its process group.
+---@param t {argv: string[], stdin: string?, cwd: string?, env: table<string, string>?, timeout: number?, max_bytes: integer?}
+---@return {code: integer?, signal: integer?, stdout: string, stderr: string}? ended, finetune.error? err  kind "config": it cannot be started; "timeout"; "decode": it printed too much
+function ctx:exec(t) end
+
 ---Percent-encodes all but letters, digits and -._~ (a function, no method)
 ---@param text string
 ---@return string
@@ -145,8 +164,9 @@ function ctx.escape(text) end
 
 ---What a file is now (a function, no method)
 ---@param path string
----@return {size: integer, mtime: integer}? info, finetune.error? err  kind "data": it cannot be read, or is empty
-function ctx.file_info(path) end
+---@param most? integer  bytes
+---@return {size: integer, mtime: integer}? info, finetune.error? err  kind "data": it cannot be read, is empty, or has more
+function ctx.file_info(path, most) end
 
 ---An address that the service gave for a file, if a file may be sent there: https, or http on this machine where the
 ---API is on it too.
@@ -167,7 +187,8 @@ function ctx.parts(bytes, wanted, most) end
 ---@return string[]? etags, finetune.error? err  unquoted, in order
 function ctx:upload_parts(t) end
 
----f() finishes what was begun; where it fails, or the operation is cancelled meanwhile, `request` takes it back.
+---f() finishes what was begun; where it fails (or raises an error value), or the operation is cancelled meanwhile,
+---`request` takes it back.
 ---@param request finetune.request
 ---@param f fun(): any, any
 ---@return any value, finetune.error? err  f's
@@ -182,6 +203,18 @@ function ctx.metric_rows(list) end
 ---@param fields table
 ---@return string
 function ctx.form(fields) end
+
+---Words as an id: lower-case letters, digits and "-", a letter first, at most 57 characters; the ending is made of
+---`key`: the same for the same key, another for another (a function, no method)
+---@param words string
+---@param key string  a token, or ctx.random_token()
+---@return string id  "mails-2026-af63dc4c8601ec8c"
+function ctx.slug(words, key) end
+
+---How many lines of a file are not empty: of JSONL, its examples. Others run meanwhile.
+---@param path string
+---@return integer? lines, finetune.error? err  kind "data": it cannot be read
+function ctx:count_lines(path) end
 
 ---32 hexadecimal digits that nobody can guess (a function, no method)
 ---@return string
@@ -207,6 +240,12 @@ function ctx:on_cancel(request) end
 ---@return nil, finetune.error
 function ctx.fail(kind, format, ...) end
 
+---`return ctx.invalid("suffix", "is too long: %d", n)`: kind "invalid", about that parameter (a function, no method)
+---@param param string
+---@param format string
+---@return nil, finetune.error
+function ctx.invalid(param, format, ...) end
+
 -- ---- require "finetune.heard": for services that tell the progress of a job once, to whoever listens ----
 
 ---@class finetune.heard
@@ -215,7 +254,8 @@ local heard = {}
 ---What this instance has heard of the job; a provider may note more in it.
 ---@param context finetune.ctx
 ---@param job_id string
----@return {events: finetune.event[], seen: table<string, integer>} memory  the oldest event first
+---@return table memory  events: the oldest first; step, total_steps: the highest in the events' data, as long as there
+---were any; progress: 0 to 1; listened: when, as os.time(), or 0; ends: how often the stream ended by itself
 function heard.of(context, job_id) end
 
 ---Keeps an event under that id, which becomes id.2, id.3, ... where it comes again; with `once` it is not kept again.
@@ -225,6 +265,14 @@ function heard.of(context, job_id) end
 ---@param once? boolean
 function heard.add(memory, id, event, once) end
 
+---Listens to the stream of events at `path` for so many seconds at most, less where it falls silent.
+---@param context finetune.ctx
+---@param memory table  `listened` becomes now, `ends` one more where the stream ended by itself
+---@param path string
+---@param seconds number
+---@return table[]? documents, finetune.error? err
+function heard.listen(context, memory, path, seconds) end
+
 ---The page of a whole list that p.after and p.limit ask for; newest: the list's end comes first.
 ---@param list {id: string}[]
 ---@param p {after: string?, limit: integer?}
@@ -232,6 +280,20 @@ function heard.add(memory, id, event, once) end
 ---@param newest? boolean
 ---@return finetune.page? page, finetune.error? err  kind "invalid": there is no item p.after
 function heard.page(list, p, raw, newest) end
+
+-- ---- require "finetune.names": names in the style of Google's APIs, "accounts/acme/jobs/j1" ----
+
+---@class finetune.names
+local names = {}
+
+---Things in these collections below `parent`, in which {account} is a setting. name(ctx, id, collection): the whole
+---name of an id (of the collection itself without one; in the first where none is said); has(name): is it one of
+---theirs? whole(id, params, ctx): for `to` of routes and mappings, an id, whole or short -> its whole name, or nil and
+---words; id(document): for `id` of a reader, the document's `name`, if it is one of theirs.
+---@param parent string  "accounts/{account}"
+---@param ... string  collections
+---@return {name: function, has: function, whole: function, id: function} kind
+function names.kind(parent, ...) end
 
 -- ---- finetune.http.sse ----
 

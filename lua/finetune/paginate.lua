@@ -1,6 +1,7 @@
 -- paginate.lua: ctx:paginate, one call for the four ways in which services page
 -- their lists: a cursor (the id of the last item), a page token, a page number,
--- a Link header. One page a call, in the form that list_* operations return.
+-- a Link header; and for those who give them whole. One page a call, in the form that
+-- list_* operations return.
 
 local core = require "finetune.core"
 
@@ -126,20 +127,50 @@ local function request_of(spec, way)
   local request, query = {method = "GET", query = {}}, {}
   for key in pairs(ROUTE) do request[key] = spec[key] end
   for key, value in pairs(spec.query or {}) do query[key] = value end
-  if spec.limit then query[spec.limit_name or "limit"] = spec.limit end
+  if spec.limit and not spec.whole then query[spec.limit_name or "limit"] = spec.limit end
   request.query = query
   if way then way.begin(query, spec, request) end
   return request
+end
+
+-- A list that comes whole, the newest first: which way it goes is told by the times, or time stamps of one form, that
+-- its first and its last item have in that field
+local function newest_first(data, items, field)
+  local first, last = dig(items[1], field), dig(items[#items], field)
+  if type(first) ~= type(last) or (type(first) ~= "string" and type(first) ~= "number") or first >= last then return end
+  for i = 1, #data // 2 do data[i], data[#data + 1 - i] = data[#data + 1 - i], data[i] end
 end
 
 local function bad(message)
   return nil, core.error {kind = "decode", message = message}
 end
 
+-- The page of a whole list that p.after and p.limit ask for; newest: the list's end comes first
+-- -> page | nil, err (kind "invalid": there is no item p.after)
+function M.slice(list, p, raw, newest)
+  local data, n = core.array {}, #list
+  local on, last = p.after == nil, nil
+  for i = 1, n do
+    local item = list[newest and n + 1 - i or i]
+    if on and last and #data >= math.max(p.limit or n, 1) then -- without an id nothing could go on from there
+      return {data = data, has_more = true, next = last, raw = raw}
+    end
+    if on then data[#data + 1], last = item, item.id end
+    on = on or item.id == p.after
+  end
+  if on then return {data = data, has_more = false, raw = raw} end
+  return nil, core.error {kind = "invalid", param = "after", message = ("after: there is no item '%s'"):format(p.after)}
+end
+
+local function highest_first(list, field)
+  if field then table.sort(list, function(a, b) return (a[field] or 0) > (b[field] or 0) end) end
+  return list
+end
+
 local function page_of(spec, way, response)
   local doc = response.json
   local items = list_of(spec, doc)
-  if items == nil and spec.optional then items = {} end
+  if spec.optional and (items == nil or items == core.null) then items = {} end
   if type(items) ~= "table" or type(next(items)) == "string" then
     return bad("the answer has no list where one was expected")
   end
@@ -148,6 +179,8 @@ local function page_of(spec, way, response)
     if item == core.null then item = nil elseif spec.map then item = spec.map(item) end
     if item ~= nil then data[#data + 1] = item end
   end
+  if spec.newest then newest_first(data, items, spec.newest) end
+  if spec.whole then return M.slice(highest_first(data, spec.by), spec, doc) end
   local after, why
   if way then after, why = way.next(spec, doc, items, response) end
   if why then return bad(why) end

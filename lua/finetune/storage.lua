@@ -6,14 +6,47 @@ local core = require "finetune.core"
 local context = core.context -- the metatable of every ctx
 
 local UNDO_TIMEOUT = 15 -- seconds: the caller is waiting for the real error
+local BLOCK = 1 << 20 -- bytes that count_lines looks at in one go
 
--- What a file is now -> {size, mtime} | nil, err: it cannot be read, or is empty
-function context.file_info(path)
+-- What a file is now -> {size, mtime} | nil, err: it cannot be read, is empty, or has more than `most` bytes
+function context.file_info(path, most)
   local info, why
   if path:find("\0", 1, true) then why = "its name contains a zero byte" else info, why = core.file_info(path) end
   if info and info.size == 0 then info, why = nil, path .. " is empty" end
+  if info and most and info.size > most then
+    info, why = nil, ("%s has %d bytes, and the service takes %d at most"):format(path, info.size, most)
+  end
   if info then return info end
   return nil, core.error {kind = "data", message = "cannot upload: " .. why}
+end
+
+-- The lines of a block that are not empty, and whether the last one goes on; `open`: so does the first one
+local function lines_in(block, open)
+  local n, from = 0, 1
+  local at = block:find("\n", 1, true)
+  while at do
+    local blank = at == from or at == from + 1 and block:byte(from) == 13
+    if open or not blank then n = n + 1 end
+    open, from = false, at + 1
+    at = block:find("\n", from, true)
+  end
+  return n, open or from <= #block
+end
+
+-- How many lines of a file are not empty: of JSONL, its examples -> number | nil, err. Others run between the blocks.
+function context:count_lines(path)
+  local file <close>, why = io.open(path, "rb")
+  local block = file and ""
+  local total, open = 0, false
+  while block do
+    local n
+    n, open = lines_in(block, open)
+    total = total + n
+    self:sleep(0)
+    block, why = file:read(BLOCK)
+  end
+  if why then return self.fail("data", "cannot read the file: %s", why) end
+  return total + (open and 1 or 0)
 end
 
 local function is_loopback(url)
@@ -43,16 +76,18 @@ function context.parts(bytes, wanted, most)
   return (bytes + size - 1) // size, size
 end
 
--- f() finishes what was begun -> its value. Where it fails, or the operation is cancelled meanwhile, `request` takes it
--- back, once and whatever comes of it -> nil, f's error
+-- f() finishes what was begun -> its value. Where it fails (it may raise an error value, too), or the operation is
+-- cancelled meanwhile, `request` takes it back, once and whatever comes of it -> nil, f's error
 function context:or_undo(request, f)
   request.retry, request.timeout = "never", UNDO_TIMEOUT
   self:on_cancel(request)
-  local value, err = f()
+  local ran, value, err = pcall(f)
   self:on_cancel(nil)
-  if value then return value end
+  if ran and value then return value end
   self:request(request)
-  return nil, err
+  if ran then return nil, err end
+  if core.is_error(value) then return nil, value end
+  error(value, 0)
 end
 
 -- The headers that a storage wants with a part -> they, or nil where they cannot be sent
