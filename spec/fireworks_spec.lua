@@ -136,10 +136,10 @@ describe("fireworks settings", function()
   end)
 
   it("need an account, before anything is sent", function()
-    for account, words in pairs {[""] = "there is no account: set FIREWORKS_ACCOUNT_ID",
+    for account, words in pairs {[""] = "FIREWORKS_ACCOUNT_ID, or account: '' is no account",
                                  ["a/b"] = "'a/b' is no account", [".."] = "is no account"} do
-      local p <close> = provider {account = account}
-      local err = live.failed(p:list_jobs())
+      local err = live.failed(finetune.create_provider("fireworks", {base_url = s.url, api_key = s.key,
+        account = account}))
       assert.equal("config", err.kind)
       assert.matches(words, err.message, 1, true)
     end
@@ -169,16 +169,22 @@ describe("fireworks ids", function()
   it("of something else are refused before anything is sent", function()
     local p <close> = provider()
     s:clear()
-    for _, id in ipairs {"accounts/acme/datasets/x", "acme/x", "accounts/acme/dpoJobs/..", ".", "..", "/", "a/b/c",
-      "accounts/../dpoJobs/x"} do
+    for _, id in ipairs {"accounts/acme/datasets/x", "acme/x", "/", "a/b/c", "accounts/acme/dpoJobs/x/y"} do
+      local err = live.failed(p:get_job(id))
+      assert.same({"invalid", "job_id"}, {err.kind, err.param})
+      assert.matches("is no id in %a+Jobs: it is accounts/ACCOUNT/", err.message)
+    end
+    for _, id in ipairs {"accounts/acme/dpoJobs/..", ".", "..", "accounts/../dpoJobs/x"} do
       local err = live.failed(p:get_job(id))
       assert.equal("invalid", err.kind)
-      assert.matches("is no id in %a+Jobs: it is accounts/ACCOUNT/", err.message)
+      assert.matches("'.' and '..'", err.message, 1, true)
     end
     assert.equal("invalid", live.failed(p:delete_model(JOBS .. "x")).kind)
     assert.equal("invalid", live.failed(p:undeploy_model "accounts/../deployments/x").kind)
-    assert.equal("config", live.failed(p:list_models {account = "../x"}).kind)
+    assert.equal("invalid", live.failed(p:list_models {account = "../x"}).kind)
     assert.equal("invalid", live.failed(job_of(p, {training_file = BASE})).kind)
+    assert.equal("invalid", live.failed(job_of(p, {model = file})).kind)
+    assert.equal("invalid", live.failed(job_of(p, {from_checkpoint = file})).kind)
     assert.equal(0, #s:requests())
   end)
 
@@ -229,19 +235,19 @@ describe("fireworks create_job", function()
     {"n_epochs must be a whole number", hyperparameters = {n_epochs = 1.5}},
     {"learning_rate must be a number above 0", hyperparameters = {learning_rate = 0}},
     {"learning_rate_multiplier is a factor", hyperparameters = {learning_rate_multiplier = 2}},
-    {"takes warmup_steps", hyperparameters = {warmup_ratio = 0.1}}, {"belongs to the method supervised", method = "dpo",
-      hyperparameters = {early_stop = true}},
+    {"warmup_ratio is not known", hyperparameters = {warmup_ratio = 0.1}},
+    {"belongs to the method supervised", method = "dpo", hyperparameters = {early_stop = true}},
     {"lora_alpha is not known to Fireworks, which takes: batch_size", hyperparameters = {lora_alpha = 2}},
     {"beta is not known", hyperparameters = {beta = 0.1}}, {"seed is not known", seed = 1},
     {"metadata is not known", metadata = {a = "b"}}, {"give `evaluator`", grader = {type = "x"}},
-    {"evaluator is missing", method = "reinforcement"}, {"belongs to the method reinforcement", evaluator = "e"},
+    {"evaluator is needed", method = "reinforcement"}, {"belongs to the method reinforcement", evaluator = "e"},
     {"not taken by Fireworks with this method", method = "dpo", validation_file = "accounts/acme/datasets/d"},
     {"'grpo' is not offered by Fireworks, which has: dpo, reinforcement, supervised", method = "grpo"},
     {"suffix must be a text of 1 to 60 characters", suffix = ("x"):rep(61)},
-    {"output_model must be at most 63", output_model = "Big Model"},
-    {"integrations can be one for Fireworks, wandb", integrations = {{type = "mlflow"}}},
-    {"set WANDB_API_KEY", integrations = {{type = "wandb", wandb = {project = "p"}}}},
-    {"wandb.tags, which Fireworks does not know", wandb = "wk-0123456789",
+    {"output_model must be a text of 1 to 63 characters", output_model = "Big Model"},
+    {"Fireworks has one integration", integrations = {{type = "mlflow"}}},
+    {"set WANDB_API_KEY", kind = "config", integrations = {{type = "wandb", wandb = {project = "p"}}}},
+    {"Fireworks takes the texts entity, project of wandb, not wandb.tags", wandb = "wk-0123456789",
       integrations = {{type = "wandb", wandb = {tags = {}}}}},
   }
 
@@ -249,12 +255,12 @@ describe("fireworks create_job", function()
     it("refuses: " .. case[1], function()
       local more = {}
       for name, value in pairs(case) do
-        if type(name) == "string" and name ~= "wandb" then more[name] = value end
+        if type(name) == "string" and name ~= "wandb" and name ~= "kind" then more[name] = value end
       end
       local p <close> = provider {wandb_api_key = case.wandb}
       s:clear()
       local err = live.failed(job_of(p, more))
-      assert.equal("invalid", err.kind)
+      assert.equal(case.kind or "invalid", err.kind)
       assert.matches(case[1], err.message, 1, true)
       assert.equal(0, #s:requests())
     end)

@@ -142,8 +142,9 @@ describe("a dataset of fireworks", function()
     local p <close> = provider()
     local path = live.file(live.lines(3))
     for words, params in pairs {
-      ["purpose is fine-tune with every dataset"] = {purpose = "batch"}, ["part_size is not known"] = {part_size = 5},
-      ["expires_after is not known"] = {expires_after = {seconds = 1}}, ["format must be chat"] = {format = "parquet"},
+      ["purpose must be one of: fine-tune"] = {purpose = "batch"}, ["part_size is not known"] = {part_size = 5},
+      ["expires_after is not known"] = {expires_after = {seconds = 1}},
+      ["format must be one of: chat"] = {format = "parquet"},
       ["dataset_id must be"] = {dataset_id = "2x"},
     } do
       local err = live.failed(p:upload_file(path, params))
@@ -271,7 +272,7 @@ describe("a dataset of fireworks is made all the same", function()
   end
 
   it("but not where another conflict is told", function()
-    local p <close> = provider()
+    local p <close> = provider {max_retries = 0}
     s:fault {kind = "status", status = 409, code = 10, message = "try the whole thing again", path = "datasets$"}
     local err = live.failed(p:upload_file(live.file(live.lines(3)), NAME))
     assert.equal("conflict", err.kind)
@@ -322,9 +323,9 @@ end)
 
 describe("answers of fireworks", function()
   -- gRPC's code, the HTTP status that goes with it (google.rpc.Code), our kind
-  local CODES = {{3, 400, "invalid"}, {5, 404, "not_found"}, {6, 409, "conflict"}, {7, 403, "permission"},
-    {8, 429, "rate_limit"}, {9, 400, "invalid"}, {10, 409, "conflict"}, {11, 400, "invalid"}, {13, 500, "server"},
-    {14, 503, "server"}, {16, 401, "auth"}}
+  local CODES = {{3, 400, "invalid"}, {4, 504, "timeout"}, {5, 404, "not_found"}, {6, 409, "conflict"},
+    {7, 403, "permission"}, {8, 429, "rate_limit"}, {9, 400, "invalid"}, {10, 409, "conflict"}, {11, 400, "invalid"},
+    {12, 501, "unsupported"}, {13, 500, "server"}, {14, 503, "server"}, {16, 401, "auth"}}
 
   it("that are errors reach the user, each as its own kind", function()
     local p <close> = provider {max_retries = 0}

@@ -186,6 +186,22 @@ describe("hyperparameters", function()
     refusal("hyperparameters.learning_rate", "is not known to Acme", {}, {hyperparameters = {learning_rate = 1}})
   end)
 
+  local LORA = {lora = true}
+  local RANKS = {hyperparameters = {lora = {"lora", type = "boolean"}, lora_r = {"lora_r", least = 1, implies = LORA},
+    lora_rank = {"lora_r", least = 1, implies = LORA}}}
+
+  it("may say another without words", function()
+    assert.same({lora = true, lora_r = 8}, map(RANKS, {hyperparameters = {lora_rank = 8}}))
+    assert.same({lora = true, lora_r = 8}, map(RANKS, {hyperparameters = {lora_rank = 8, lora = "auto"}}))
+    assert.same({lora = false}, map(RANKS, {hyperparameters = {lora = false, lora_rank = "auto"}}))
+    refusal("hyperparameters.lora_r", "belongs to lora = true", RANKS, {hyperparameters = {lora = false, lora_r = 8}})
+  end)
+
+  it("may have two names, of which one is given", function()
+    refusal("hyperparameters.lora_rank", "and hyperparameters.lora_r are the same", RANKS,
+      {hyperparameters = {lora_r = 8, lora_rank = 8}})
+  end)
+
   it("are a table of names and values", function()
     for _, wrong in ipairs {5, "n_epochs=3", true, {1, 2}, {[1.5] = 2}, {[true] = 1}, finetune.null} do
       refusal("hyperparameters", "must be a table of names and values", SPEC, {hyperparameters = wrong})

@@ -72,6 +72,17 @@ describe("create_once over a script", function()
     end)
   end
 
+  it("looks first where the token was given again, and sends nothing where it finds or cannot look", function()
+    local answer = {json = {id = "new", status = "queued"}}
+    local function again(find)
+      local job, err, posts = create(answer, {again = true, find = find})
+      return {job and job.id, err and err.kind, posts}
+    end
+    assert.same({"old", nil, 0}, again(function() return {id = "old", status = "queued"} end))
+    assert.same({nil, "server", 0}, again(function(ctx) return ctx.fail("server", "down") end))
+    assert.same({"new", nil, 1}, again(function() return nil end))
+  end)
+
   it("is tried again where the service was never reached, and passes that error in the end", function()
     local job, err, attempts = create("connect", {find = function() error "no search" end})
     assert.is_nil(job)

@@ -70,6 +70,38 @@ describe("finetune.route", function()
     assert.equal("get_job", provider:get_job("x").note)
   end)
 
+  it("has parameters that `to` makes: a path with its slashes, the body, the id of what is deleted", function()
+    local function whole(id, params, ctx)
+      if id == "bad" then return nil, "is bad" end
+      return id:find "/" and id or ("projects/%s/%s/%s"):format(ctx.config.account, params.sort or "jobs", id)
+    end
+    local provider <close>, sent = instance({
+      get_job = finetune.route {"GET /{job_id}:look", to = {job_id = whole}, value = to_job},
+      cancel_job = finetune.route {"POST /stop", to = {job_id = whole}, body = {job_id = "name"}, value = to_job,
+        retry = "never"},
+      delete_job = finetune.route {"DELETE /{job_id}", to = {job_id = whole}, deleted = "job_id"},
+      list_models = finetune.route {"GET /{account}/models", to = {account = whole}, value = to_job, page = {}},
+    }, function(request) return {status = 200, json = request.url:find "models" and {data = {}} or {id = "j"}} end,
+      {account = "a"})
+    local params = {job_id = "x y"}
+    assert(provider:get_job(params))
+    assert.same({job_id = "x y"}, params)
+    assert(provider:get_job "projects/b/jobs/j?:1")
+    assert(provider:cancel_job "j")
+    assert.equal("projects/a/jobs/j", assert(provider:delete_job "j").id)
+    assert(provider:list_models()) -- `to` is for what is given
+    local urls = {}
+    for i, request in ipairs(sent) do urls[i] = request.url:match "/v1(.*)" end
+    assert.same({"/projects/a/jobs/x%20y:look", "/projects/b/jobs/j%3F%3A1:look", "/stop", "/projects/a/jobs/j",
+      "/a/models"}, urls)
+    assert.equal('{"name":"projects/a/jobs/j"}', sent[3].body)
+    local _, err = provider:get_job "bad"
+    assert.same({"invalid", "job_id"}, {err.kind, err.param})
+    assert.matches("job_id is bad", err.message, 1, true)
+    assert.equal("invalid", select(2, provider:get_job "projects/../jobs/j").kind) -- as any '..' in a path
+    assert.equal(5, #sent)
+  end)
+
   it("sends what it knows, constants and `extra`; refuses the rest", function()
     local provider <close>, sent = instance({
       list_files = finetune.route {"GET /files", value = to_job, query = {"purpose", order = "sort"},
@@ -95,6 +127,14 @@ describe("finetune.route", function()
     assert.equal("invalid", err.kind)
     assert.equal("metadata", err.param)
     assert.matches("list_jobs of route_spec takes no 'metadata'", err.message)
+  end)
+
+  it("goes to another address of the service, with its credentials", function()
+    local provider <close>, sent = instance({get_job = finetune.route {"GET /v0/{job_id}", value = to_job,
+      base = function(ctx) return (ctx.config.base_url:gsub("/v1$", "")) end}}, {id = "j"})
+    assert(provider:get_job "x/y")
+    assert.equal("https://api.example/v0/x%2Fy", sent[1].url)
+    assert.equal("Bearer k-12345678", sent[1].headers.authorization)
   end)
 
   it("keeps the items that are wanted", function()

@@ -33,7 +33,7 @@ end
 local function candidates_of(ctx, t, params, began)
   local list = core.array {}
   if not t.list then return list end
-  local page, err = t.list(ctx)
+  local page, err = t.list(ctx, {})
   if not page then return list, err end
   for _, job in ipairs(page.data) do
     if is_candidate(job, params, began) then list[#list + 1] = job end
@@ -63,10 +63,15 @@ end
 --   request   of the creation (ctx:request's table)
 --   job       function(document, response) -> job | nil, err
 --   find      optional, function(ctx) -> the job that is surely this call's own, or nil
---   list      optional, function(ctx) -> a page of recent jobs, for err.candidates
+--   list      optional, function(ctx, {}) -> a page of recent jobs, for err.candidates
 --   token     optional, for err.token: the same call with it finds what was made
+--   again     optional, true: the token was given, so `find` (-> job, nil or nil, err) looks before anything is sent
 --   not_made  optional, function(err) -> does the service's own error say that nothing was made?
 function M.create(ctx, params, t)
+  if t.again then
+    local made, why = t.find(ctx)
+    if made or why then return made, why end
+  end
   local request, began = {}, core.wall()
   for key, value in pairs(t.request) do request[key] = value end
   request.method, request.retry = request.method or "POST", "never"
