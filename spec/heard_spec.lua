@@ -31,6 +31,37 @@ describe("heard", function()
     assert.is_true(math.type(memory.events[1].created_at) == "integer" and memory.events[1].created_at >= os.time() - 2)
   end)
 
+  it("knows how far the job is", function()
+    local memory = heard.of({provider = {}}, "1")
+    heard.add(memory, "a", {data = {step = 3}})
+    assert.is_nil(memory.progress)
+    heard.add(memory, "b", {data = {step = 1, total_steps = 4}})
+    assert.same({3, 4, 0.75}, {memory.step, memory.total_steps, memory.progress})
+    heard.add(memory, "c", {data = {step = "9", total_steps = 2.5}})
+    assert.equal(0.75, memory.progress)
+    heard.add(memory, "d", {data = {step = 9}})
+    assert.equal(1, memory.progress)
+  end)
+
+  it("listens for a while, and counts the streams that end by themselves", function()
+    local asked
+    local ctx = {provider = {}, events = function(_, path, options)
+      asked = {path, options.read_for, options.timeout}
+      return {{json = {n = 1}}, {json = 5}, {data = "x"}}, {partial = path == "/on"}
+    end}
+    local memory = heard.of(ctx, "1")
+    assert.same({0, 0}, {memory.listened, memory.ends})
+    assert.same({{n = 1}}, (heard.listen(ctx, memory, "/on", 4)))
+    assert.same({"/on", 4, 4}, asked)
+    assert.is_true(memory.listened > 0)
+    assert.equal(0, memory.ends)
+    heard.listen(ctx, memory, "/over", 4)
+    assert.equal(1, memory.ends)
+    function ctx.events() return nil, "why" end
+    assert.same({n = 2, nil, "why"}, table.pack(heard.listen(ctx, memory, "/x", 4)))
+    assert.equal(1, memory.ends)
+  end)
+
   it("forgets the oldest events of many", function()
     local memory = heard.of({provider = {}}, "1")
     for i = 1, 20001 do heard.add(memory, "e" .. i, {}) end

@@ -88,7 +88,7 @@ describe("nebius: create_job", function()
     {"a share above 1", {hyperparameters = {warmup_ratio = 2}}, "from 0 to 1"},
     {"a rate of 0", {hyperparameters = {learning_rate = 0}}, "above 0"},
     {"a word for packing", {hyperparameters = {packing = "yes"}}, "boolean"},
-    {"a rank without LoRA", {hyperparameters = {lora = false, lora_rank = 8}}, "lora is false"},
+    {"a rank without LoRA", {hyperparameters = {lora = false, lora_rank = 8}}, "lora_rank belongs to lora = true"},
     {"two ranks", {hyperparameters = {lora_r = 8, lora_rank = 16}}, "one of them"},
     {"two lengths", {hyperparameters = {context_length = 8, max_seq_length = 16}}, "one of them"},
     {"another method", {method = "dpo"}, "supervised"},

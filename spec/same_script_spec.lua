@@ -155,7 +155,7 @@ for _, row in ipairs(ROWS) do
       local last = steps[#steps] == "next" and table.remove(steps)
       assert.same({"provider", "prepared", "uploaded", "created", "event", "status", "model"}, steps, output)
       assert.matches("^provider  " .. row.provider .. "\n", output)
-      assert.matches("\nprepared  241 chat examples, %d+ bytes\n", output)
+      assert.matches("\nprepared  607 chat examples, %d+ bytes\n", output)
       assert.matches("\nstatus    succeeded\n", output)
       local job = s:state().jobs[output:match "\ncreated   (%S+)\n"]
       assert.is_table(job, output)

@@ -1,9 +1,9 @@
 -- heard.lua: for services that tell the progress of a job once, to whoever listens then
 -- (a stream without replay): what an instance has heard of its jobs is kept, as long as
--- the instance, so that list_events can give it again. And for lists that services give
--- whole: one page of them.
+-- the instance, so that list_events can give it again.
 
 local core = require "finetune.core"
+local paginate = require "finetune.paginate"
 
 local M = {}
 
@@ -11,18 +11,43 @@ local MOST = 10000 -- events kept of a job: between that many and twice as many
 
 local memories = setmetatable({}, {__mode = "k"}) -- instance -> job id -> what was heard of it
 
--- What this instance has heard of the job: {events = array, oldest first; seen = id -> how often}, and whatever else
--- the provider notes in it
+-- What this instance has heard of the job: {events = array, oldest first; seen = id -> how often; step, total_steps =
+-- the highest in the events' data; progress = 0 to 1; listened = when (os.time()), or 0; ends = how often the stream
+-- ended by itself}, and whatever else the provider notes in it
 function M.of(ctx, job_id)
   local mine = memories[ctx.provider] or {}
   memories[ctx.provider] = mine
-  mine[job_id] = mine[job_id] or {events = {}, seen = {}}
+  mine[job_id] = mine[job_id] or {events = {}, seen = {}, listened = 0, ends = 0}
   return mine[job_id]
+end
+
+local function note_steps(memory, data)
+  for _, name in ipairs {"step", "total_steps"} do
+    if math.type(data[name]) == "integer" then memory[name] = math.max(memory[name] or 0, data[name]) end
+  end
+  local all = memory.total_steps or 0
+  if memory.step and all > 0 then memory.progress = math.min(memory.step / all, 1) end
+end
+
+-- Listens to the stream at `path` for so many seconds at most, less where it falls silent
+-- -> array of the documents that were told | nil, err
+function M.listen(ctx, memory, path, seconds)
+  local list, answer = ctx:events(path, {timeout = seconds, read_for = seconds, read_idle = seconds / 4,
+    retry = "never"})
+  memory.listened = os.time()
+  if not list then return nil, answer end
+  if not answer.partial then memory.ends = memory.ends + 1 end
+  local told = {}
+  for _, event in ipairs(list) do
+    if type(event.json) == "table" then told[#told + 1] = event.json end
+  end
+  return told
 end
 
 -- Keeps an event under that id, which becomes id.2, id.3, ... where it comes again; with `once` it is not kept again.
 -- The time is that of the hearing, where the event has none.
 function M.add(memory, id, event, once)
+  note_steps(memory, event.data or {})
   local n = (memory.seen[id] or 0) + 1
   memory.seen[id] = n
   if n > 1 and once then return end
@@ -32,19 +57,6 @@ function M.add(memory, id, event, once)
   events[#events + 1], memory.events = event, events
 end
 
--- The page of a whole list that p.after and p.limit ask for; newest: the list's end comes first
--- -> page | nil, err (kind "invalid": there is no item p.after)
-function M.page(list, p, raw, newest)
-  local data, n = core.array {}, #list
-  local on, last = p.after == nil, nil
-  for i = 1, n do
-    local item = list[newest and n + 1 - i or i]
-    if on and #data >= math.max(p.limit or n, 1) then return {data = data, has_more = true, next = last, raw = raw} end
-    if on then data[#data + 1], last = item, item.id end
-    on = on or item.id == p.after
-  end
-  if on then return {data = data, has_more = false, raw = raw} end
-  return nil, core.error {kind = "invalid", param = "after", message = ("after: there is no item '%s'"):format(p.after)}
-end
+M.page = paginate.slice -- (list, p, raw, newest) -> page | nil, err
 
 return M

@@ -2,6 +2,7 @@
 -- what each name does, with units and errors, is in meta.lua.
 
 local core = require "finetune.core"
+local evaluate = require "finetune.evaluate"
 local http = require "finetune.http"
 local mapping = require "finetune.mapping"
 local reader = require "finetune.reader"
@@ -28,10 +29,12 @@ local finetune = {
   mapping = mapping.mapping,
   hyperparameters = mapping.hyperparameters,
   reader = reader.reader,
+  pick = reader.pick,
   route = route.route,
 
   run = run.run,
   map = run.map,
+  evaluate = evaluate.evaluate,
   step = core.step,
   pollfd = core.pollfd,
   pending = core.pending,
@@ -40,6 +43,7 @@ local finetune = {
   array = core.array,
   is_error = core.is_error,
   error = core.error,
+  fail = core.context.fail,
   http = http,
 }
 
