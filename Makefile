@@ -55,7 +55,7 @@ ALL_CFLAGS = -std=c99 -fPIC -fvisibility=hidden -D_GNU_SOURCE $(WARNINGS) $(if $
 Q   = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' '$1' '$2')
 
-.PHONY: all demo test deps lint format layers asan valgrind oom tsan fuzz bench coverage \
+.PHONY: all demo test test-trl deps lint format layers asan valgrind oom tsan fuzz bench coverage \
         install dist clean help headers FORCE
 .DELETE_ON_ERROR:
 
@@ -71,13 +71,20 @@ test: ## set up, build, and run the tests; the last line counts them
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory run-test
 
+# What test-trl installs is of 6 GB; `make clean` removes it with BUILD.
+TRL ?= $(BUILD)/trl# its virtual environment of Python
+test-trl: all ## the recipe trl with the real TRL (pip, 6 GB): a tiny model, 20 steps on the CPU
+	@test -e $(TRL)/ready || { python3 -m venv $(TRL) && \
+	  $(TRL)/bin/pip install --quiet -r spec/support/trl/requirements.txt && touch $(TRL)/ready; }
+	@PATH="$(abspath $(TRL))/bin:$$PATH" $(LUA) spec/support/trl/run.lua
+
 deps: ## only set up: everything that building, testing and checking need
 	@CC="$(CC)" .ci/setup all
 
 # A make of its own, because before the set-up this one may have found no Lua.
 .PHONY: run-demo run-test
 run-demo:
-	@$(LUA) examples/quickstart.lua $(MODEL)
+	@$(LUA) examples/demo.lua
 run-test:
 	@$(BUSTED) --lua=$(LUA) $(SPEC)
 
@@ -191,7 +198,7 @@ install: all ## into PREFIX (and DESTDIR)
 	@for f in $$(cd lua && find finetune -name '*.lua'); do \
 	  install -d "$(DESTDIR)$(LUADIR)/$$(dirname $$f)" && \
 	  install -m 644 "lua/$$f" "$(DESTDIR)$(LUADIR)/$$f" || exit 1; done
-	@for f in $(wildcard providers/*.lua); do install -d "$(DESTDIR)$(LUADIR)/finetune/providers" && \
+	@for f in $(wildcard providers/*.lua providers/recipes/*.lua); do install -d "$(DESTDIR)$(LUADIR)/finetune/$$(dirname $$f)" && \
 	  install -m 644 "$$f" "$(DESTDIR)$(LUADIR)/finetune/$$f" || exit 1; done
 	@install -d "$(DESTDIR)$(LIBDIR)/finetune" "$(DESTDIR)$(INCDIR)"
 	install -m 755 $(CORE) "$(DESTDIR)$(LIBDIR)/finetune/core.so"
@@ -206,4 +213,4 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD) lua/finetune/core.so lua/finetune/finetune-run
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile

@@ -113,7 +113,8 @@ typedef struct ft_slot {
 **   base_url     string: where paths of requests begin
 **   env          config key -> environment variable, or array of them
 **   auth         {header = "Authorization", prefix = "Bearer "} (the default)
-**   config       array of the config keys it knows beyond the common ones
+**   config       array of the config keys it knows beyond the common ones; beside
+**                it, key -> default, of whose type the setting is then
 **   secrets      array of the config keys that are secret beside api_key
 **   statuses     the service's word for a job's state -> ours
 **   errors       the service's error code -> our kind

@@ -7,6 +7,7 @@
 
 #include "proc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -94,9 +95,69 @@ static int fs_write(lua_State *L) {
   return told(L, path, e);
 }
 
+/* ---- the first names of a directory ---- */
+
+enum { NAMES_MOST = 1000, NAME_ROOM = 256 };
+
+typedef struct best {
+  size_t n, most;
+  int ascending, more; /* more: there were names that had to go */
+  char **order;        /* n slots, the first name first */
+  char (*slots)[NAME_ROOM];
+} best;
+
+static int precedes(const best *b, const char *one, const char *other) {
+  int order = strcmp(one, other);
+  return b->ascending ? order < 0 : order > 0;
+}
+
+/* Puts the name in its place; where all slots are taken the last name goes */
+static void best_add(best *b, const char *name) {
+  size_t at = b->n;
+  if (b->n == b->most) {
+    b->more = 1;
+    if (!precedes(b, name, b->order[--at]))
+      return;
+  } else
+    b->order[b->n++] = b->slots[at];
+  char *slot = b->order[at];
+  for (; at > 0 && precedes(b, name, b->order[at - 1]); at--)
+    b->order[at] = b->order[at - 1];
+  b->order[at] = slot;
+  strcpy(slot, name);
+}
+
+/* path, n (1 to 1000), after (nil: from the first), ascending -> array of the first n names behind
+   `after`, in the order of their bytes (not ascending: the last ones first), without those that
+   begin with a dot; and whether there are more. nil, words, errno. A page of a directory of
+   thousands costs neither strings for all of them nor their sorting. */
+static int fs_names(lua_State *L) {
+  const char *path = check_path(L, 1), *after = luaL_optstring(L, 3, NULL);
+  lua_Integer most = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, most >= 1 && most <= NAMES_MOST, 2, "from 1 to 1000");
+  best b = {0, (size_t)most, lua_toboolean(L, 4), 0, NULL, NULL};
+  b.order = lua_newuserdatauv(L, b.most * sizeof *b.order, 0);
+  b.slots = lua_newuserdatauv(L, b.most * sizeof *b.slots, 0);
+  lua_createtable(L, (int)most, 0);
+  DIR *dir = opendir(path);
+  if (dir == NULL)
+    return told(L, path, errno);
+  for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
+    if (e->d_name[0] != '.' && strlen(e->d_name) < NAME_ROOM &&
+        (after == NULL || precedes(&b, after, e->d_name)))
+      best_add(&b, e->d_name);
+  closedir(dir);
+  for (size_t i = 0; i < b.n; i++) {
+    lua_pushstring(L, b.order[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  lua_pushboolean(L, b.more);
+  return 2;
+}
+
 static const luaL_Reg fs_functions[] = {
     {"mkdir", fs_mkdir}, {"remove", fs_remove}, {"rename", fs_rename}, {"link", fs_link},
-    {"stat", fs_stat},   {"write", fs_write},   {NULL, NULL}};
+    {"stat", fs_stat},   {"write", fs_write},   {"names", fs_names},   {NULL, NULL}};
 
 /* ---- core.spawn ---- */
 

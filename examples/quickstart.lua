@@ -1,14 +1,15 @@
--- The main job: check a dataset, upload it, tune a model on it, follow the job to its end.
---   lua5.4 examples/quickstart.lua                 against a loopback service that it starts: no key, no money
---   lua5.4 examples/quickstart.lua --real MODEL    on a real one: FINE_TUNE_PROVIDER, and that provider's own key
+-- The main job: check a dataset, tune a model on it, follow that to its end, and see how good it is.
+--   lua5.4 examples/quickstart.lua                  on this machine: fastText, no key, no account
+--   lua5.4 examples/quickstart.lua openai MODEL     on a service, with its key in the environment (README.md names
+--                                                   the providers and their variables)
+-- That one word, the provider's name, is all that differs. It may also be in FINE_TUNE_PROVIDER, and the service's
+-- model in FINE_TUNE_MODEL.
 
 local root = dofile((arg[0]:match "^.*/" or "") .. "paths.lua")
 local finetune = require "finetune"
 
-local real, model = false, os.getenv "FINE_TUNE_MODEL"
-for _, word in ipairs(arg) do
-  if word == "--real" then real = true else model = word end
-end
+local name = arg[1] or os.getenv "FINE_TUNE_PROVIDER" or "local"
+local model = arg[2] or name ~= "local" and os.getenv "FINE_TUNE_MODEL" or nil
 
 local function say(...) print(string.format(...)) end
 
@@ -19,135 +20,104 @@ local function check(value, err)
   os.exit(1, true)
 end
 
-local provider, service
-if real then
-  provider = check(finetune.get_default_provider())
-  say("Provider: %s", provider.name)
-else
-  service = require("spec.support.service").start {job_seconds = 4}
-  provider = check(finetune.create_provider("openai", {api_key = service.key, base_url = service.url}))
-  say("This talks to a loopback service on this machine, %s:", service.url)
-  say "the requests are real, the training is only acted out. No key is used and nothing costs money."
+-- Files that the script writes go with it, however it ends.
+local written <close> = setmetatable({}, {__close = function(list)
+  for _, path in ipairs(list) do os.remove(path) end
+end})
+
+local provider <close> = check(finetune.create_provider(name))
+say("provider: %s", provider.name)
+if name == "local" then
+  model = model or "fasttext"
+  say "fastText trains a text classifier, not a language model: it can answer with one of the labels"
+  say "that are in its training data, and with nothing else."
 end
-local _ <close> = setmetatable({}, {__close = function() if service then service:stop() end end})
 
 ---- 1. check ------------------------------------------------------------------------------------
 say "\n1. Checking the data"
-local function prepare(name)
-  local path, output = root .. "examples/data/" .. name, os.tmpname()
+local function prepare(file, what)
+  local path, output = root .. "examples/data/" .. file, os.tmpname()
+  table.insert(written, output)
   local report, err = provider:prepare_data {path = path, format = "chat", output = output}
   for _, e in ipairs(not report and err.report and err.report.errors or {}) do
     io.stderr:write(("%s:%d: %s: %s\n"):format(path, e.line, e.path, e.message))
   end
   check(report, err)
-  say("   %-20s %d %s examples, %d errors, %d warnings, %d bytes", name, report.examples, report.format,
-    report.error_count, report.warning_count, report.bytes)
-  return {path = output, filename = name}
+  say("   %-20s %d %s examples %s: %d errors, %d warnings", file, report.examples, report.format, what,
+    report.error_count, report.warning_count)
+  return {path = output, filename = file}
 end
-local training, validation = prepare "support.jsonl", prepare "support_valid.jsonl"
+local training = prepare("support.jsonl", "to train on")
+local held_out = prepare("support_valid.jsonl", "in other words, held out")
 
 ---- 2. upload -----------------------------------------------------------------------------------
 say "\n2. Uploading"
 local function upload(data)
-  local shown = 0
-  local file, err = provider:upload_file(data.path, {
-    purpose = "fine-tune",
-    filename = data.filename,
-    on_progress = function(done, total)
-      local percent = total > 0 and 100 * done // total or 100
-      if percent >= shown + 25 or percent == 100 and shown < 100 then
-        shown = percent
-        say("   %-20s %3d %% of %d bytes", data.filename, percent, total)
-      end
-    end,
-  })
-  os.remove(data.path)
-  check(file, err)
-  say("   %-20s is %s", data.filename, file.id)
+  local file = check(provider:upload_file(data.path, {purpose = "fine-tune", filename = data.filename}))
+  say("   %-20s %d bytes, is %s", data.filename, file.bytes, file.id)
   return file
 end
-local training_file, validation_file = upload(training), upload(validation)
+local training_file, held_out_file = upload(training), upload(held_out)
 
 ---- 3. tune -------------------------------------------------------------------------------------
-if not model and real then
-  say "\nWhich model? Name it in FINE_TUNE_MODEL or as an argument. The service offers:"
+if not model then
+  say "\nWhich model? Name it in FINE_TUNE_MODEL or as the second word. The service offers:"
   for m in provider:models() do say("   %s", m.id) end
   os.exit(2, true)
 end
-model = model or check(provider:list_models()).data[1].id
 
 say("\n3. Tuning %s", model)
 local job = check(provider:create_job {
   model = model,
   training_file = training_file,
-  validation_file = validation_file,
+  validation_file = held_out_file,
   suffix = "support",
-  hyperparameters = {n_epochs = 3},
+  seed = 7,
 })
 say("   job %s", job.id)
 
--- Two waits at once, on one thread: one for the events, one for the status.
-local interval = service and 0.2 or nil -- the real ones are asked less often
-local function clock(seconds) return os.date("%H:%M:%S", seconds and math.floor(seconds)) end
+-- Two waits at once, on one thread: one for the events, one for the end.
+local pauses = {timeout = 24 * 3600, interval = 0.1, max_interval = 10} -- seconds; they grow from 0.1 to 10
 local function follow()
   local steps = 0
-  for event in provider:follow(job, {interval = interval, max_interval = interval}) do
+  for event in provider:follow(job, pauses) do
     if event.type == "metrics" then steps = steps + 1 end
-    if event.type ~= "metrics" or steps % 10 == 1 then
-      say("   %s  %-6s %s", clock(event.created_at), event.level, event.message)
+    if event.type ~= "metrics" or steps % 10 == 1 or (event.data or {}).valid_accuracy then
+      local time = event.created_at and os.date("%H:%M:%S", event.created_at // 1) or ""
+      local words = event.message or event.type or ""
+      local stop = utf8.offset(words, 100)
+      say("   %-8s  %-5s %s%s", time, event.level or "", words:sub(1, (stop or 0) - 1), stop and "..." or "")
     end
   end
   return true
 end
-local function wait()
-  local status
-  local function show(now)
-    if now.status ~= status then say("   %s  status %s", clock(), now.status) end
-    status = now.status
-  end
-  show(job)
-  return provider:wait(job, {
-    timeout = 24 * 3600, interval = interval, max_interval = interval, on_progress = show,
-  })
-end
-local results, errors = finetune.run(follow, wait)
+local began = os.time()
+local results, errors = finetune.run(follow, function() return provider:wait(job, pauses) end)
 check(results[1], errors[1])
-local done = check(results[2], errors[2])
+local tuned = check(results[2], errors[2]).fine_tuned_model
+say("   %s, in about %d s", tuned, os.time() - began)
 
----- 4. the result -------------------------------------------------------------------------------
-say "\n4. Metrics"
-local function number(x) return x and ("%10.4f"):format(x) or ("%10s"):format "-" end
-local metrics = check(provider:list_metrics(done)).data
-say("   %6s %10s %10s %10s", "step", "train loss", "valid loss", "accuracy")
-local every = math.max(1, #metrics // 10) -- about ten lines of them
-for i, row in ipairs(metrics) do
-  if i % every == 0 or i == #metrics then
-    say("   %6d %s %s %s", row.step, number(row.train_loss), number(row.valid_loss), number(row.train_accuracy))
-  end
+---- 4. how good is it? --------------------------------------------------------------------------
+say "\n4. Asking it what it has not seen"
+local report = check(finetune.evaluate(provider, {model = tuned, path = held_out.path}))
+io.write("   ", (report.text:gsub("\n(.)", "\n   %1"))) -- the same figures are in report, as numbers
+
+---- 5. use it -----------------------------------------------------------------------------------
+say "\n5. Three messages"
+for _, text in ipairs {
+  "Our card was charged two times in October.",
+  "The app shuts itself down as soon as I open a report.",
+  "Who at your company is able to read our timesheets?",
+} do
+  local answer = check(provider:sample {model = tuned, messages = {{role = "user", content = text}}})
+  local sure = answer.probabilities and answer.probabilities[answer.text]
+  say("   %-56s -> %s%s", text, answer.text, sure and (" (%.0f %% sure)"):format(sure * 100) or "")
 end
 
-say "\n5. Your jobs"
-for j in provider:jobs() do say("   %-28s %-10s %s", j.id, j.status, j.fine_tuned_model or "") end
-
-say("\nThe tuned model is %s", done.fine_tuned_model)
-
----- and now ---------------------------------------------------------------------------------------
-if real then return end
-local known = {}
-for _, p in ipairs(finetune.list_providers()) do known[p.name] = true end
-say "\nNext, the same on a service that takes jobs. MODEL is one that the service can tune."
-if known.azure then
-  say [[
-  Azure OpenAI:  export FINE_TUNE_PROVIDER=azure AZURE_OPENAI_API_KEY=...
-                 export AZURE_OPENAI_ENDPOINT=https://NAME.openai.azure.com]]
-else
-  say [[
-  Azure OpenAI:  export OPENAI_BASE_URL=https://NAME.openai.azure.com/openai/v1 OPENAI_API_KEY=...]]
+if name == "local" then
+  say "\nThe same on a service that takes jobs: one word differs, the provider's name. MODEL is one that it can tune."
+  say "   lua5.4 examples/quickstart.lua local"
+  say "   lua5.4 examples/quickstart.lua together MODEL       with TOGETHER_API_KEY in the environment"
+  say "   lua5.4 examples/quickstart.lua azure MODEL          with AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT"
+  say "OpenAI itself creates no jobs after 2027-01-06, and already refuses them to many accounts."
 end
-if known.together then
-  say "  Together AI:   export FINE_TUNE_PROVIDER=together TOGETHER_API_KEY=..."
-else
-  say "  Together AI:   has an API of its own, and needs its provider, which is not in this version yet."
-end
-say "  then:          lua5.4 examples/quickstart.lua --real MODEL"
-say "OpenAI itself creates no jobs after 2027-01-06, and already refuses them to many accounts."

@@ -13,8 +13,8 @@ local function read(path)
 end
 
 -- No setting of whoever runs the suite may reach an example.
-local UNSET = "env -u FINE_TUNE_MODEL -u FINE_TUNE_PROVIDER -u FINE_TUNE_PROVIDER_PATH -u OPENAI_API_KEY "
-  .. "-u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID "
+local UNSET = "env -u FINE_TUNE_HOME -u FINE_TUNE_MODEL -u FINE_TUNE_PROVIDER -u FINE_TUNE_PROVIDER_PATH "
+  .. "-u OPENAI_API_KEY -u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID "
 
 describe("examples", function()
   local server, tmp, env
@@ -37,7 +37,7 @@ describe("examples", function()
   describe("the data", function()
     local finetune = require "finetune"
 
-    for name, least in pairs {["support.jsonl"] = 220, ["support_valid.jsonl"] = 40} do
+    for name, least in pairs {["support.jsonl"] = 600, ["support_valid.jsonl"] = 130} do
       it(name .. " is valid, and goes through byte for byte", function()
         local provider <close> = assert(finetune.create_provider "openai")
         local path = root .. "/examples/data/" .. name
@@ -50,54 +50,125 @@ describe("examples", function()
       end)
     end
 
-    it("has no message twice", function()
+    -- f(label, what the user says, in lower case) for every example
+    local function each(name, f)
+      for line in io.lines(root .. "/examples/data/" .. name) do
+        local messages, said = require("finetune.core").decode(line).messages, {}
+        for _, message in ipairs(messages) do
+          if message.role == "user" then said[#said + 1] = message.content:lower() end
+        end
+        f(messages[#messages].content, table.concat(said, " "))
+      end
+    end
+
+    it("says nothing twice, and nothing held out is in the training data", function()
       local seen = {}
       for _, name in ipairs {"support.jsonl", "support_valid.jsonl"} do
-        for line in io.lines(root .. "/examples/data/" .. name) do
-          assert.is_nil(seen[line], line)
-          seen[line] = true
+        each(name, function(_, said)
+          local plain = said:gsub("[%p%s]+", " ")
+          assert.is_nil(seen[plain], plain)
+          seen[plain] = true
+        end)
+      end
+    end)
+
+    it("has seven labels, about as many examples of each, and seldom the label's own word in the text", function()
+      for name, least in pairs {["support.jsonl"] = 80, ["support_valid.jsonl"] = 15} do
+        local counts, n, told = {}, 0, 0
+        each(name, function(label, said)
+          counts[label], n = (counts[label] or 0) + 1, n + 1
+          if said:gsub("-", " "):find(label:gsub("-", " "), 1, true) then told = told + 1 end
+        end)
+        local labels = 0
+        for label, count in pairs(counts) do
+          labels = labels + 1
+          assert.is_true(count >= least and count < n / 5, label)
         end
+        assert.equal(7, labels)
+        assert.is_true(told < n / 10, told)
       end
     end)
   end)
 
+  describe("demo.lua", function()
+    local output, seconds
+
+    lazy_setup(function()
+      local core = require "finetune.core"
+      local began = core.now()
+      output = shell.must(UNSET .. ("lua5.4 %s/examples/demo.lua"):format(quote(root)),
+        {cwd = tmp, env = {HOME = tmp .. "/home", TMPDIR = tmp}})
+      seconds = core.now() - began
+    end)
+
+    it("trains a real classifier here, and says that it is one", function()
+      local here = output:match "^(.-)%-%-%-%- the same file, one word changed"
+      assert.matches("^%$ lua5%.4 examples/quickstart%.lua local\nprovider: local\n", here)
+      assert.matches("text classifier, not a language model", here)
+      assert.matches("support%.jsonl +607 chat examples to train on: 0 errors", here)
+      assert.matches("support_valid%.jsonl +136 chat examples .-held out: 0 errors", here)
+      assert.matches("info +step %d+ of %d+, loss 0%.%d+", here)
+      assert.matches("info +job succeeded", here)
+      assert.matches("wrong most often:\n +%d+ x ", here)
+      local _, sure = here:gsub("%-> [%w-]+ %(%d+ %% sure%)", "")
+      assert.equal(3, sure)
+      assert.matches("-> billing %(", here)
+      assert.matches("one word differs, the provider's name", here)
+      assert.matches("quickstart%.lua together MODEL", here)
+      assert.matches("2027%-01%-06", here)
+    end)
+
+    it("is right far more often than the majority class", function()
+      local accuracy, majority = output:match
+        "local:support%S+: accuracy (%S+) %%, %d+ of 136.-\n +majority class: accuracy (%S+) %%"
+      assert.is_true(tonumber(accuracy) > 70 and tonumber(accuracy) < 95, accuracy)
+      assert.is_true(tonumber(majority) < 20, majority)
+    end)
+
+    it("runs the same file as openai, and shows what differs", function()
+      local there = output:match "one word changed: local %-> openai.*"
+      assert.matches("loopback service on this machine, http://127%.0%.0%.1:%d+/v1", there)
+      assert.matches("only acted out", there)
+      assert.matches("%$ lua5%.4 examples/quickstart%.lua openai\nprovider: openai\n", there)
+      assert.matches("3%. Tuning tiny%-chat%-1\n", there)
+      assert.matches("\n +ft:tiny%-chat%-1:%S+: accuracy %d", there)
+      assert.matches("What differed is the last word of the command", there)
+    end)
+
+    it("takes less than 10 seconds, and leaves nothing behind", function()
+      assert.is_true(seconds < 10, seconds)
+      assert.equal("", shell.must(("ls -A %s"):format(quote(tmp))))
+    end)
+  end)
+
   describe("quickstart.lua", function()
-    it("runs the main job against a service of its own", function()
-      local output = shell.must(UNSET .. ("lua5.4 %s/examples/quickstart.lua"):format(quote(root)), {cwd = tmp})
-      assert.matches("loopback service on this machine", output)
-      assert.matches("support%.jsonl +241 chat examples, 0 errors", output)
-      assert.matches("100 %% of %d+ bytes", output)
-      assert.matches("status running", output)
-      assert.matches("status succeeded", output)
-      assert.matches("train loss", output)
-      assert.matches("The tuned model is ft:", output)
-      assert.matches("Azure OpenAI:", output)
-      assert.matches("Together AI:", output)
-      assert.matches("2027%-01%-06", output)
-    end)
-
-    it("runs it with --real on the service that the environment names", function()
-      local output = run "quickstart.lua --real"
+    it("runs on the service that its word and the environment name", function()
+      local output = run "quickstart.lua openai"
+      assert.matches("^provider: openai\n", output)
       assert.matches("Tuning tiny%-chat%-1", output)
-      assert.matches("The tuned model is ft:", output)
+      assert.matches("\n +ft:%S+, in about %d+ s\n", output)
       assert.not_matches(server.key, output, 1, true)
+      assert.not_matches("not a language model", output)
     end)
 
-    it("takes the model as an argument", function()
-      assert.matches("Tuning small%-chat%-1", run "quickstart.lua --real small-chat-1")
+    it("takes the provider from the environment, and the model as an argument", function()
+      local more = {FINE_TUNE_PROVIDER = "openai"}
+      for name, value in pairs(env) do more[name] = value end
+      assert.matches("^provider: openai\n", run("quickstart.lua", more))
+      assert.matches("Tuning small%-chat%-1", run "quickstart.lua openai small-chat-1")
     end)
 
     it("asks for a model rather than guess one on a real service", function()
       local status, output = shell.run(
-        ("env -u FINE_TUNE_MODEL lua5.4 %s/examples/quickstart.lua --real"):format(quote(root)),
+        ("env -u FINE_TUNE_MODEL lua5.4 %s/examples/quickstart.lua openai"):format(quote(root)),
         {cwd = tmp, env = {OPENAI_API_KEY = server.key, OPENAI_BASE_URL = server.url}})
       assert.equal(2, status)
       assert.matches("Which model%?.*tiny%-chat%-1", output)
     end)
 
     it("says what is missing, and ends with status 1, where there is no key", function()
-      local status, output = shell.run(UNSET .. ("lua5.4 %s/examples/quickstart.lua --real m"):format(quote(root)),
-        {cwd = tmp})
+      local status, output = shell.run(
+        UNSET .. ("lua5.4 %s/examples/quickstart.lua openai m"):format(quote(root)), {cwd = tmp})
       assert.equal(1, status)
       assert.matches("OPENAI_API_KEY", output)
     end)

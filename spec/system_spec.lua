@@ -44,6 +44,24 @@ describe("core.fs", function()
     assert.same({}, core.list_dir(folder))
   end)
 
+  it("gives the first names of a directory, from either end, behind a name, without hidden ones", function()
+    for i = 1, 300 do assert(fs.write(("%s/n%03d"):format(folder, i * 7 % 300), "")) end
+    assert(fs.write(folder .. "/.hidden", ""))
+    assert.same({{"n000", "n001"}, true}, {fs.names(folder, 2, nil, true)})
+    assert.same({{"n299", "n298", "n297"}, true}, {fs.names(folder, 3)})
+    assert.same({{"n151", "n152"}, true}, {fs.names(folder, 2, "n150", true)})
+    assert.same({{"n001", "n000"}, false}, {fs.names(folder, 2, "n002")})
+    assert.same({{}, false}, {fs.names(folder, 2, "a")})
+    local all, more = fs.names(folder, 300)
+    assert.same({300, "n299", "n000", false}, {#all, all[1], all[300], more})
+    assert.is_true(select(2, fs.names(folder, 299)))
+    local none, words, code = fs.names(folder .. "/no", 1)
+    assert.is_nil(none)
+    assert.matches("/no: No such file", words)
+    assert.equal(2, code)
+    for _, n in ipairs {0, -1, 1001} do assert.has_error(function() fs.names(folder, n) end) end
+  end)
+
   it("takes no path with a NUL, and no empty one", function()
     for _, f in pairs {fs.mkdir, fs.remove, fs.stat} do
       assert.has_error(function() f "a\0b" end)

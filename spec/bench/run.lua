@@ -2,7 +2,7 @@
 -- peak memory, ours over others', from one run: contenders take turns within a
 -- round, so that a change of the machine's mood meets them all; medians over the
 -- rounds. Nothing here is a test: it always ends with success.
---   lua spec/bench/run.lua [section...]      sections: poll node start upload asleep many dispatch
+--   lua spec/bench/run.lua [section...]      sections: poll node start upload asleep many local dispatch
 
 local setup = require "spec.bench.setup"
 
@@ -252,10 +252,16 @@ local function dispatch()
   end
 end
 
+-- ---- jobs on this machine ----
+
+local function on_this_machine()
+  require "spec.bench.local" {head = head, row = row, measure = measure, folder = b.dir, lua = LUA}
+end
+
 -- ---- all of it ----
 
 local SECTIONS = {{"poll", poll, true}, {"node", node, true}, {"start", start, true}, {"upload", upload},
-  {"asleep", asleep}, {"many", many}, {"dispatch", dispatch}}
+  {"asleep", asleep}, {"many", many}, {"local", on_this_machine}, {"dispatch", dispatch}}
 
 b = setup.start()
 for _, section in ipairs(SECTIONS) do

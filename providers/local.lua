@@ -1,0 +1,198 @@
+-- Trains on this machine: no account, no key, no network. Trainers are recipes (recipe.lua): a job is a folder with a
+-- runner, finetune-run, which goes on when this script has ended; files, jobs and models are folders that you can read.
+--
+-- Settings: home (FINE_TUNE_HOME; else $XDG_DATA_HOME/finetune, ~/.local/share/finetune), slot_count (1: jobs that run
+-- at the same time; the others wait in the order in which they came), grace (10: seconds between SIGTERM and SIGKILL of
+-- a cancelled trainer), recipe_path (FINE_TUNE_RECIPE_PATH: folders of recipes), command, sample_command (of the recipe
+-- `command`).
+--
+-- What its users must know:
+-- * `model` of create_job is a recipe's base ("fasttext", "command"), a model of the store to go on from ("local:…"),
+--   or, with the parameter `recipe`, whatever that recipe takes.
+-- * upload_file checks the examples and stores a copy: a link would change with your file. check = false stores any
+--   bytes, for a trainer that reads something else. A job has links to its files, so delete_file does not disturb it.
+-- * A job's end is worked up (its model stored) by the first look at it: get_job, list_jobs, wait, follow.
+-- * Killing the runner ends its trainer; what that trainer had started lives on where it left the process group.
+
+local finetune = require "finetune"
+local core = require "finetune.core"
+local files = require "finetune.store.files"
+local jobs = require "finetune.store.jobs"
+local models = require "finetune.store.models"
+local stores = require "finetune.store"
+local supervise = require "finetune.supervise"
+
+local SETTLE = 0.5 -- seconds that cancel_job waits for the end
+
+local P = {
+  name = "local",
+  description = "this machine",
+  env = {home = "FINE_TUNE_HOME", recipe_path = "FINE_TUNE_RECIPE_PATH"},
+  needs = {},
+  config = {"slot_count:integer", "grace:number", "home:string", "recipe_path:string", "command:table",
+    "sample_command:table"},
+  -- supervise.lua's words, and "finalizing": its result could not be stored yet
+  statuses = {queued = "queued", running = "running", paused = "paused", cancelling = "cancelling",
+    finalizing = "finalizing", succeeded = "succeeded", failed = "failed", cancelled = "cancelled"},
+  params = {
+    upload_file = "check:boolean",
+    create_job = "recipe:string command:table sample_command:table",
+    sample = "sample_command:table",
+    estimate_cost = "recipe:string",
+  },
+}
+
+-- `assert` raises the error value that it is given, and what an operation raises is its error.
+
+local function wrong_config(words) return nil, finetune.error {kind = "config", message = words} end
+
+function P.open(config)
+  config.api_key = false
+  local home, words = stores.home(config.home)
+  if not home then return wrong_config(words) end
+  config.home = home
+  local slots, grace = config.slot_count or 1, config.grace or 10
+  if slots < 1 or slots > 10000 then return wrong_config "slot_count must be from 1 to 10000" end
+  if not (grace >= 0 and grace <= 86400) then return wrong_config "grace must be seconds, from 0 to 86400" end
+  config.slot_count, config.grace = slots, grace
+end
+
+local opened = setmetatable({}, {__mode = "k"}) -- instance -> its store
+
+local function store_of(ctx)
+  local store = opened[ctx.provider] or stores.new(ctx.config.home)
+  opened[ctx.provider] = store
+  return store
+end
+
+local function need_job(ctx, p) return jobs.need(ctx, store_of(ctx), p.job_id) end
+local function job_now(ctx, p) return jobs.value(ctx, need_job(ctx, p)) end
+
+-- ---- files and models ----
+
+function P.upload_file(ctx, p) return files.upload(ctx, store_of(ctx), p) end
+function P.list_files(ctx, p) return files.list(ctx, store_of(ctx), p) end
+function P.get_file(ctx, p) return files.need(store_of(ctx), p.file_id) end
+function P.delete_file(ctx, p) return files.remove(store_of(ctx), p) end
+function P.download_file(ctx, p) return files.download(ctx, store_of(ctx), p) end
+
+function P.list_models(ctx, p) return models.list(ctx, store_of(ctx), p) end
+function P.get_model(ctx, p) return models.get(ctx, store_of(ctx), p) end
+function P.delete_model(ctx, p) return models.remove(ctx, store_of(ctx), p) end
+function P.sample(ctx, p) return models.sample(ctx, store_of(ctx), p) end
+
+-- ---- jobs ----
+
+-- The directory of a job that never had a runner is nobody's
+local function unless_begun(dir)
+  return setmetatable({}, {__close = function()
+    if not core.fs.stat(dir .. "/lock") then stores.remove_tree(dir) end
+  end})
+end
+
+function P.create_job(ctx, p)
+  if not p.model then return ctx.fail("invalid", "model is missing: a recipe's base such as \"fasttext\"") end
+  local store = store_of(ctx)
+  local made = p.token and jobs.find(ctx, store, p.token)
+  if made then return made end
+  local recipe, base = jobs.choose(ctx, store, p)
+  jobs.check(ctx, store, p)
+  local spec = jobs.spec(ctx, store, p, recipe)
+  local id, dir = store:reserve("jobs", "job-")
+  assert(id, dir)
+  local _ <close> = unless_begun(dir)
+  spec.id, spec.name = id, (p.suffix or recipe.name) .. id:sub(#"job" + 1)
+  local job = jobs.lay_out(store, recipe, jobs.of_recipe(ctx, dir, spec, base), spec)
+  job.grace, job.slot_count, job.slots = ctx.config.grace, ctx.config.slot_count, store.home .. "/slots"
+  assert(supervise.start(ctx, dir, job))
+  return jobs.value(ctx, jobs.need(ctx, store, id))
+end
+
+-- One turn of the host's loop first: a closed instance's calls can be cancelled, and who polls starves nobody
+function P.get_job(ctx, p)
+  ctx:sleep(0)
+  return job_now(ctx, p)
+end
+
+local function has_metadata(wanted)
+  return wanted and function(job)
+    for key, value in pairs(wanted) do
+      if stores.object(job.metadata)[key] ~= value then return false end
+    end
+    return true
+  end
+end
+
+function P.list_jobs(ctx, p)
+  local store = store_of(ctx)
+  return store:page(ctx, p, "jobs", function(id)
+    local doc = jobs.load(ctx, store, id)
+    return doc and jobs.value(ctx, doc)
+  end, has_metadata(p.metadata))
+end
+
+local function refuse_ended(ctx, doc)
+  if jobs.FINAL[doc.status] or doc.status == "finalizing" then
+    assert(ctx.fail("conflict", "job %s is %s already", doc.id, doc.status))
+  end
+end
+
+-- What it is a moment later: a queued job ends at once, a trainer may take its time
+function P.cancel_job(ctx, p)
+  local doc = need_job(ctx, p)
+  refuse_ended(ctx, doc)
+  assert(supervise.cancel(doc.dir))
+  local limit = core.now() + SETTLE
+  repeat
+    ctx:sleep(0.01)
+    doc = need_job(ctx, p)
+  until jobs.FINAL[doc.status] or core.now() > limit
+  return jobs.value(ctx, doc)
+end
+
+function P.pause_job(ctx, p)
+  local doc = need_job(ctx, p)
+  refuse_ended(ctx, doc)
+  assert(supervise.pause(doc.dir))
+  return job_now(ctx, p)
+end
+
+function P.resume_job(ctx, p)
+  local doc = need_job(ctx, p)
+  refuse_ended(ctx, doc)
+  assert(supervise.resume(doc.dir))
+  return job_now(ctx, p)
+end
+
+-- With its log and its checkpoints; its model stays
+function P.delete_job(ctx, p)
+  local doc = need_job(ctx, p)
+  if not jobs.FINAL[doc.status] and doc.status ~= "finalizing" then
+    return ctx.fail("conflict", "job %s is %s: cancel it before it is deleted", doc.id, doc.status)
+  end
+  assert(store_of(ctx):remove("jobs", p.job_id))
+  return {id = p.job_id, deleted = true}
+end
+
+function P.list_events(ctx, p) return jobs.events(ctx, p, need_job(ctx, p)) end
+function P.list_checkpoints(ctx, p) return jobs.checkpoints(ctx, p, need_job(ctx, p)) end
+
+-- It costs nothing; the time is that of past jobs, by the file's size, with the same number of epochs
+function P.estimate_cost(ctx, p)
+  local recipe = p.recipe
+  if not recipe and p.model then recipe = jobs.choose(ctx, store_of(ctx), p).name end
+  local bytes = p.training_file and files.need(store_of(ctx), p.training_file).bytes
+    or p.path and assert(ctx.file_info(p.path)).size or nil
+  local rate, count
+  if recipe and bytes then rate, count = jobs.pace(store_of(ctx), recipe, (p.hyperparameters or {}).n_epochs) end
+  return {total = 0, seconds = rate and rate * bytes or nil, jobs = count or 0, raw = {bytes = bytes, recipe = recipe}}
+end
+
+for op, why in pairs {
+  deploy_model = "a model of this machine is run when it is asked: sample, or a program of your own in its folder",
+  undeploy_model = "nothing is deployed here: sample runs a model once",
+  validate_grader = "no recipe trains with a grader",
+  run_grader = "no recipe trains with a grader",
+} do P[op] = finetune.unsupported(why) end
+
+return finetune.register(P)
