@@ -127,9 +127,19 @@ it("the script names no provider and no service", function()
 end)
 
 it("every provider of this tree has a row", function()
-  local has = {}
+  local has = {["local"] = true} -- below: it has no service
   for _, row in ipairs(ROWS) do has[row.provider] = true end
   for _, known in ipairs(require "finetune".list_providers()) do assert.is_true(has[known.name], known.name) end
+end)
+
+it("the same script on local trains on this machine", function()
+  if not shell.has "fasttext" then return pending "fasttext is not installed" end
+  local home = shell.folder()
+  local status, output = shell.run(unset(), {cwd = shell.root,
+    env = {FINE_TUNE_PROVIDER = "local", FINE_TUNE_MODEL = "fasttext", FINE_TUNE_HOME = home}})
+  shell.remove(home)
+  assert.equal(0, status, output)
+  assert.matches("\nstatus    succeeded\nmodel     local:", output)
 end)
 
 for _, row in ipairs(ROWS) do
