@@ -365,6 +365,8 @@ function P.undeploy_model(ctx, p)
   return {id = model.id, undeployed = finetune.array(found)}
 end
 
+P.sample = finetune.chat "/inference/v1/chat/completions" -- of a model that is deployed
+
 -- ---- what the service does not have (sources: spec/contract/fireworks.lua) ----
 
 for op, why in pairs {
@@ -372,7 +374,6 @@ for op, why in pairs {
   list_events = "Fireworks lists no events; follow(job) tells what changes in the job's status, progress and tokens",
   list_checkpoints = "Fireworks shows none; create_job {model = job.fine_tuned_model, ...} trains a finished model on",
   list_metrics = "the form of Fireworks' metrics is not documented; their address is job.raw.metricsFileSignedUrl",
-  sample = "deploy_model, then POST to https://api.fireworks.ai/inference/v1/chat/completions with the model's name",
   validate_grader = "Fireworks has evaluators in place of graders: they are made and tried there",
   run_grader = "Fireworks has evaluators in place of graders: they are made and tried there",
 } do P[op] = finetune.unsupported(why) end

@@ -314,6 +314,8 @@ function P.delete_model(ctx, p)
   end, {timeout = p.wait_timeout, what = "the deletion of model " .. p.model})
 end
 
+P.sample = finetune.chat "/v1/chat/completions" -- of the name that deploy_model gave
+
 for op, why in pairs {
   pause_job = "LocalAI cannot pause a job: cancel_job, then create_job with from_checkpoint",
   resume_job = "LocalAI cannot resume a job: create_job with from_checkpoint goes on from there",
@@ -321,7 +323,6 @@ for op, why in pairs {
   get_file = "LocalAI tells nothing of a dataset: its id is its path on the server",
   delete_file = "LocalAI deletes no dataset: remove the file on the server, its id is its path",
   undeploy_model = "LocalAI loads and unloads models by itself: delete_model removes one",
-  sample = "call LocalAI's own /v1/chat/completions with the name that deploy_model gave",
   estimate_cost = "LocalAI runs on a machine of your own and charges nothing",
   validate_grader = "LocalAI checks reward_functions when a job begins",
   run_grader = "LocalAI runs reward_functions only in a job",

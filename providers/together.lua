@@ -375,12 +375,13 @@ function P.undeploy_model(ctx, p)
   return last
 end
 
+P.sample = finetune.chat "/chat/completions" -- of a deployment's name, or a model that Together serves to all
+
 -- ---- what Together has not ----
 
 P.pause_job = finetune.unsupported "Together has no pause: cancel_job, then create_job {from_checkpoint = the job's id}"
 P.resume_job = P.pause_job
 P.validate_grader = finetune.unsupported "Together has no graders: its methods are supervised and dpo"
 P.run_grader = P.validate_grader
-P.sample = finetune.unsupported "deploy_model, then ask Together's /chat/completions with its endpoint's name as model"
 
 return finetune.register(P)

@@ -53,8 +53,9 @@ describe("README.md", function()
 
   lazy_setup(function()
     server, tmp = service.start {job_seconds = 0.2}, shell.folder()
-    shell.must(("cp %s/examples/data/support.jsonl %s"):format(quote(root), quote(tmp)))
+    shell.must(("cp %s/examples/data/support*.jsonl %s"):format(quote(root), quote(tmp)))
     env = {
+      FINE_TUNE_HOME = tmp .. "/home",
       OPENAI_API_KEY = server.key, OPENAI_BASE_URL = server.url, FINE_TUNE_MODEL = server.model,
       LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(root, root),
       LUA_CPATH = ("%s/lua/?.so;;"):format(root),
@@ -81,6 +82,7 @@ describe("README.md", function()
     ["wait = true"] = "succeeded\n.*%d+\t[%d.]+",
     ["ftjob-nobody"] = "^nil\tnot_found\t404\nfinetune: openai get_job: 404 ",
     ["finetune.map(ids"] = "^%d+\t%d+\tnil\nftjob%-1\tnot_found.*done\tnil\tnot_found\nnil\tfinetune: ",
+    ["finetune.evaluate"] = "^[%w-]+\n.*accuracy [%d.]+ %%, %d+ of 50",
     ["my-gateway"] = "^finetune.provider: my%-gateway",
   }
 

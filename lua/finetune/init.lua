@@ -1,6 +1,7 @@
 -- finetune: one interface over fine-tuning services. This is the public module;
 -- what each name does, with units and errors, is in meta.lua.
 
+local chat = require "finetune.chat"
 local core = require "finetune.core"
 local evaluate = require "finetune.evaluate"
 local http = require "finetune.http"
@@ -28,6 +29,7 @@ local finetune = {
   variant = variant.variant,
   mapping = mapping.mapping,
   hyperparameters = mapping.hyperparameters,
+  chat = chat.chat,
   reader = reader.reader,
   pick = reader.pick,
   route = route.route,

@@ -104,6 +104,11 @@ function finetune.reader(what, fields) end
 ---@return any ...
 function finetune.pick(doc, ...) end
 
+---For providers: the operation `sample` of a service that has OpenAI's /chat/completions at this path.
+---@param path string|fun(ctx: finetune.ctx): string
+---@return fun(ctx: finetune.ctx, params: table): table?, finetune.error? sample
+function finetune.chat(path) end
+
 ---For providers: an operation that is one request and one conversion, from a row such as
 ---{"GET /jobs/{job_id}", value = to_job}. What the service would not see is refused. Described in route.lua.
 ---@param row table
@@ -309,7 +314,7 @@ function provider:undeploy_model(model, params) end
 
 ---@param model finetune.id|finetune.params.sample
 ---@param params? finetune.params.sample
----@return table? answer, finetune.error? err
+---@return {text: string?, finish_reason: string?, usage: table?, raw: table?}? answer, finetune.error? err
 function provider:sample(model, params) end
 
 ---@param params? finetune.params.estimate_cost

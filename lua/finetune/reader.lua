@@ -8,11 +8,13 @@ local core = require "finetune.core"
 
 local M = {}
 
--- A field by its dotted name: "meta.id"
+-- A field by its dotted name: "meta.id", "choices.1.text"
 local function dig(doc, path)
   for key in path:gmatch "[^.]+" do
     if type(doc) ~= "table" then return nil end
-    doc = doc[key]
+    local value = doc[key]
+    if value == nil then value = doc[tonumber(key)] end
+    doc = value
   end
   return doc
 end

@@ -25,6 +25,9 @@ local function always(json) return function() return {json = json} end end
 local function service(state)
   local job = always(job_doc(state))
   return (testing.routes {
+    ["POST /inference/v1/chat/completions"] = function()
+      return {json = {choices = {{message = {role = "assistant", content = "4"}}}}}
+    end,
     ["POST " .. A .. "/datasets"] = always(DATASET),
     ["GET " .. A .. "/datasets"] = always {datasets = {DATASET}, nextPageToken = ""},
     ["POST " .. A .. "/datasets/{id}:upload"] = always {id = "file-1", bytes = 10},
@@ -66,7 +69,6 @@ return {
     list_events = "no path; jobs have jobProgress",
     list_checkpoints = "only trainers of the training SDK have them (rlorTrainerJobs/{id}/checkpoints)",
     list_metrics = "metricsFileSignedUrl and :getMetricsFileEndpoint give a file whose form is nowhere described",
-    sample = "inference is another API, with a deployment before it",
     validate_grader = "evaluators are resources of their own",
     run_grader = "evaluators are resources of their own",
   },

@@ -23,6 +23,9 @@ local function localai_service(state)
   end
   local jobs, job_path = "/api/fine-tuning/jobs", "/api/fine-tuning/jobs/{id}"
   return (testing.routes {
+    ["POST /v1/chat/completions"] = function()
+      return {json = {choices = {{message = {role = "assistant", content = "4"}}}}}
+    end,
     ["POST /api/fine-tuning/datasets"] = function() return {json = {path = FOLDER .. "datasets/file-1.jsonl"}} end,
     ["POST " .. jobs] = function()
       return {status = 201, json = {id = "job-1", status = "queued", message = "Fine-tuning job started"}}
@@ -62,7 +65,6 @@ return {
     pause_job = "no such route", resume_job = "no such route: a new job resumes from a checkpoint",
     list_files = "datasets: only POST", get_file = "datasets: only POST", delete_file = "datasets: only POST",
     undeploy_model = "models are loaded when they are used",
-    sample = "inference is issue 4's: not a part of fine-tuning",
     estimate_cost = "self-hosted: there is no price",
     validate_grader = "reward functions are checked as a job begins", run_grader = "no such route",
   },

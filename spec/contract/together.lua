@@ -32,6 +32,9 @@ local function together_service(state)
       purpose = "fine-tune", FileType = "jsonl", Processed = true}}
   end
   return (testing.routes {
+    ["POST /v1/chat/completions"] = function()
+      return {json = {choices = {{message = {role = "assistant", content = "4"}}}}}
+    end,
     ["POST /v1/files"] = function()
       return {status = 302, body = "", headers = {Location = "https://storage.example/put/file-1?X-Signature=s",
         ["X-Together-File-Id"] = "file-1"}}
@@ -75,7 +78,6 @@ return {
     resume_job = "a new job goes on from_checkpoint of another",
     validate_grader = "the training methods are sft and dpo",
     run_grader = "the training methods are sft and dpo",
-    sample = "inference is no part of fine-tuning",
   },
   params = {deploy_model = {model = "model-1", hardware = "1x_gpu"}},
   config = {retry_delay = 0.001, poll_interval = 0.01},
