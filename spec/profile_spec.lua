@@ -29,7 +29,8 @@ describe("a provider's dataset profile", function()
   end)
 
   it("warns of too few, too many, too large, and of a format that is not taken", function()
-    local rules, report = warned({formats = {"completion", "text"}, min_examples = 4, max_examples = 2, max_bytes = 10}, 3)
+    local rules, report = warned({formats = {"completion", "text"}, min_examples = 4, max_examples = 2,
+      max_bytes = 10}, 3)
     assert.same({"min_examples", "max_examples", "max_bytes", "format"}, rules)
     assert.equal("this service wants at least 4 examples, and there are 3", report.warnings[1].message)
     assert.equal("this service takes examples of the formats completion, text, not chat", report.warnings[4].message)

@@ -150,7 +150,7 @@ describe("with read_for and read_idle", function()
     end)
     local took, response = live.timed(function() return assert(p:sample "x") end)
     assert.same({"ab", nil}, {response.body, response.partial})
-    assert.is_true(took < 0.2)
+    assert.is_true(took < 1.5)
     assert.equal(1, s:log().connections)
   end)
 
@@ -236,7 +236,7 @@ describe("a partial answer", function()
   it("costs next to no time of the processor", function()
     local before = os.clock()
     assert(read({body = {"a", 0.4, "b", 0.4, "c", 5}}, {read_for = 1, read_idle = 0.6}))
-    assert.is_true(os.clock() - before < 0.05, os.clock() - before)
+    assert.is_true(os.clock() - before < 0.3, os.clock() - before) -- a busy loop takes 1 s
   end)
 
   it("of many pieces sets few timers: silence is still measured from the last", function()
