@@ -34,8 +34,8 @@ local LAYERS = {
   },
   {
     name = "the transport and the module itself",
-    files = {"request[%w_]*", "source", "http", "transfer", "response", "failure", "redirect", "scripted", "engine",
-      "step", "admit", "stream", "timer", "core"},
+    files = {"request[%w_]*", "source", "http", "transfer", "header", "response", "failure", "redirect", "scripted",
+      "engine", "step", "admit", "stream", "timer", "core"},
     headers = {"ft.h", "request.h", "buf.h", "poll.h", "retry.h", "scan.h", "outfile.h", "dataset.h",
       "jobdir.h"},
     system = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["curl/curl.h"] = true},

@@ -192,7 +192,6 @@ int ft_instance_create(lua_State *L);   /* core.create */
 int ft_instance_supports(lua_State *L); /* core.supports */
 int ft_instance_close(lua_State *L);    /* core.close */
 void ft_instance_open(lua_State *L);    /* [raise] metatables */
-int ft_sounds_secret(const char *name); /* of a header or a setting */
 
 /* luaprov.c, for registry.c: slots and facts of a provider that is a table */
 int ft_luaprov_run(lua_State *L, ft_call *c);
@@ -306,7 +305,8 @@ struct ft_transfer {
   struct curl_slist *headers;
   curl_mime *mime;
   ft_buf url, head, body;
-  ft_timer timer; /* backoff, or the deadline of an attempt */
+  ft_timer timer;                          /* backoff, or the deadline of an attempt */
+  void (*look)(lua_State *L, ft_timer *t); /* what it is while a stream flows */
   ft_source *src; /* FT_SOURCES_MAX of them, anchored; NULL: none. Few transfers have any, and
                      malloc is slow beyond 1 KiB */
   int nsrc;
@@ -355,6 +355,8 @@ void ft_sources_close(ft_transfer *t);
 int ft_stream_is(const ft_transfer *t);
 void ft_stream_head(ft_transfer *t);  /* a head is in: called from libcurl's callbacks, as ... */
 void ft_stream_bytes(ft_transfer *t); /* ... when bytes of a body are */
+int ft_stream_over(const ft_transfer *t, double now); /* 1: with what has come; -1: too late */
+double ft_stream_next(const ft_transfer *t);          /* when to look again */
 
 /* http.c */
 void ft_http_learn(ft_transfer *t); /* which HTTP its host speaks */
@@ -372,22 +374,23 @@ void ft_transfer_ended(lua_State *L, ft_transfer *t, CURLcode code); /* libcurl 
 void ft_transfer_release(ft_transfer *t);          /* gives everything back; idempotent */
 void ft_transfer_go(lua_State *L, ft_transfer *t); /* the attempt has a place: never raises */
 
-/* response.c */
+/* header.c: what the status and the headers of an answer say */
 int ft_transfer_header(const ft_transfer *t, const char *name, const char **value, size_t *len);
 int ft_header_text(const ft_transfer *t, const char *name, char *text, size_t room); /* 0: none */
-int ft_response_push(lua_State *L, ft_transfer *t, int instance_idx); /* [raise] [0, +1]
-   1 and a response, or 0 and an error value */
 int ft_response_accepted(const ft_transfer *t);
-int ft_response_out_of_quota(const ft_transfer *t); /* a 429 that waiting does not mend */
+int ft_response_out_of_quota(const ft_transfer *t);   /* a 429 that waiting does not mend */
+double ft_response_retry_after(const ft_transfer *t); /* seconds, < 0 none */
+int ft_response_should_retry(const ft_transfer *t);
 void ft_push_content_type(lua_State *L, const ft_transfer *t); /* [raise] [0, +1] */
 void ft_set_header(lua_State *L, const ft_transfer *t, const char *name, const char *key);
 /* failure.c: [raise] [0, +1] the error value; and on it, what every error of a transfer carries */
 void ft_failure_push(lua_State *L, ft_transfer *t, int config);
 void ft_failure_facts(lua_State *L, const ft_transfer *t);
+/* response.c */
+int ft_response_push(lua_State *L, ft_transfer *t, int instance_idx); /* [raise] [0, +1]
+   1 and a response, or 0 and an error value */
 void ft_response_open(lua_State *L);
-void ft_trace(lua_State *L, ft_transfer *t);          /* queues a trace; never raises */
-double ft_response_retry_after(const ft_transfer *t); /* seconds, < 0 none */
-int ft_response_should_retry(const ft_transfer *t);
+void ft_trace(lua_State *L, ft_transfer *t); /* queues a trace; never raises */
 /* redirect.c */
 int ft_redirect(ft_transfer *t); /* 1: to be sent again, to t->url; sets t->fault where refused */
 
@@ -425,6 +428,7 @@ void ft_set_string(lua_State *L, const char *key, const char *value); /* [raise]
 int ft_nearest(lua_State *L);                                         /* core.nearest */
 void ft_push_nearest(lua_State *L, const char *word, int list); /* [raise] [0, +1] string or nil */
 void ft_system_open(lua_State *L);                              /* [raise] into the module on top */
+int ft_sounds_secret(const char *name);                         /* of a header or a setting */
 int ft_list_dir(lua_State *L);                                  /* core.list_dir */
 int ft_random_token(lua_State *L);
 int ft_file_info(lua_State *L, const char *path);

@@ -234,15 +234,6 @@ static void add_secret(lua_State *L) { /* [-1, 0] */
   ft_secret_add(L, I_SECRETS);
 }
 
-int ft_sounds_secret(const char *name) {
-  static const char *const words[] = {"auth",       "key",       "token", "secret", "cookie",
-                                      "credential", "signature", "pass",  NULL};
-  for (int i = 0; words[i] != NULL; i++)
-    if (strcasestr(name, words[i]) != NULL)
-      return 1;
-  return 0;
-}
-
 static void secrets_of_pairs(lua_State *L, const char *field) {
   lua_getfield(L, I_CONFIG, field); /* a table: complete_facts made it */
   for (lua_pushnil(L); lua_next(L, I_TOP + 1); lua_settop(L, I_TOP + 2)) {

@@ -2,7 +2,7 @@
 ** stream.c: answers that do not end by themselves, the events of a running job, say:
 ** with read_for or read_idle (finetune.h) a request takes what comes for so long, and
 ** that is a success. Until the headers of an accepted status are in, the timer of such
-** a transfer is its timeout; from then on it is the look below. libcurl's callbacks
+** a transfer is its timeout; from then on it is transfer.c's look. libcurl's callbacks
 ** only note when bytes came, so that a stream of many chunks sets no timer for each.
 */
 #include "ft.h"
@@ -16,16 +16,22 @@ static double silent_at(const ft_transfer *t) {
   return t->heard + t->read_idle;
 }
 
-static void look(lua_State *L, ft_timer *timer) {
-  ft_transfer *t = (ft_transfer *)((char *)timer - offsetof(ft_transfer, timer));
-  double end = t->read_for > 0 ? t->read_until : t->began + t->timeout, now = ft_now();
-  int may_idle = t->read_idle > 0 && t->heard > 0;
-  ft_http_learn(t); /* others wait for that, and this one may not end for long */
-  if (now >= end || (may_idle && now >= silent_at(t))) {
-    t->partial = t->read_for > 0 || now < end;
-    ft_transfer_ended(L, t, t->partial ? CURLE_OK : CURLE_OPERATION_TIMEDOUT);
-  } else
-    ft_timer_set(t->E, timer, may_idle && silent_at(t) < end ? silent_at(t) : end);
+static double end_at(const ft_transfer *t) {
+  return t->read_for > 0 ? t->read_until : t->began + t->timeout;
+}
+
+static int may_idle(const ft_transfer *t) {
+  return t->read_idle > 0 && t->heard > 0;
+}
+
+int ft_stream_over(const ft_transfer *t, double now) {
+  if (now < end_at(t) && !(may_idle(t) && now >= silent_at(t)))
+    return 0;
+  return t->read_for > 0 || now < end_at(t) ? 1 : -1;
+}
+
+double ft_stream_next(const ft_transfer *t) {
+  return may_idle(t) && silent_at(t) < end_at(t) ? silent_at(t) : end_at(t);
 }
 
 /* Trailers end with a blank line, too: what flows, flows. */
@@ -37,7 +43,7 @@ void ft_stream_head(ft_transfer *t) {
   t->status = (int)status;
   t->flowing = status >= 200 && ft_response_accepted(t);
   if (t->flowing) {
-    t->timer.fire = look;
+    t->timer.fire = t->look;
     ft_timer_set(t->E, &t->timer, 0); /* as soon as libcurl is done */
   }
 }

@@ -57,6 +57,19 @@ static void overdue(lua_State *L, ft_timer *timer) {
                     CURLE_OPERATION_TIMEDOUT);
 }
 
+/* at a stream: is it over? */
+static void look(lua_State *L, ft_timer *timer) {
+  ft_transfer *t = (ft_transfer *)((char *)timer - offsetof(ft_transfer, timer));
+  int over = ft_stream_over(t, ft_now());
+  ft_http_learn(t); /* others wait for that, and this one may not end for long */
+  if (over == 0)
+    ft_timer_set(t->E, timer, ft_stream_next(t));
+  else {
+    t->partial = over > 0;
+    ft_transfer_ended(L, t, over > 0 ? CURLE_OK : CURLE_OPERATION_TIMEDOUT);
+  }
+}
+
 void ft_transfer_go(lua_State *L, ft_transfer *t) {
   t->read_until = ft_now() + t->read_for;
   if (!ft_sources_open(t)) {
@@ -97,6 +110,7 @@ void ft_transfer_begin(lua_State *L, ft_transfer *t) {
     return;
   }
   t->timer.fire = overdue; /* for one that waits for a place, too */
+  t->look = look;
   if (ft_stream_is(t))
     ft_timer_set(t->E, &t->timer, t->began + t->timeout); /* libcurl was told of none */
   else if (!t->file_transfer)

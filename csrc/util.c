@@ -206,3 +206,14 @@ int ft_random_token(lua_State *L) {
   lua_pushstring(L, text);
   return 1;
 }
+
+/* ---- names of secrets ---- */
+
+int ft_sounds_secret(const char *name) {
+  static const char *const words[] = {"auth",       "key",       "token", "secret", "cookie",
+                                      "credential", "signature", "pass",  NULL};
+  for (int i = 0; words[i] != NULL; i++)
+    if (strcasestr(name, words[i]) != NULL)
+      return 1;
+  return 0;
+}
