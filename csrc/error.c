@@ -191,11 +191,13 @@ void ft_secret_add(lua_State *L, int secrets) {
   insert_secret(L, secrets);
 }
 
-/* Redacts every string of the table at idx, and of tables in it to `depth`
-   levels. Keys stay: a secret is a value. */
-void ft_redact_table(lua_State *L, int idx, int secrets, int depth) {
+/* [0, 0] the tables in `seen` were redacted already: what a service or a caller sends may
+   be deep, and hold itself */
+static void redact_tables(lua_State *L, int idx, int secrets, int seen, int depth) {
   luaL_checkstack(L, 8, "error value");
-  idx = lua_absindex(L, idx);
+  lua_pushvalue(L, idx);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, seen);
   for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
     if (lua_type(L, -1) == LUA_TSTRING) {
       lua_pushvalue(L, -2);
@@ -205,9 +207,24 @@ void ft_redact_table(lua_State *L, int idx, int secrets, int depth) {
         lua_pop(L, 2);
       else
         lua_rawset(L, idx); /* an existing field: allowed in a traversal */
-    } else if (lua_istable(L, -1) && depth > 0)
-      ft_redact_table(L, -1, secrets, depth - 1);
+    } else if (lua_istable(L, -1) && depth > 0) {
+      lua_pushvalue(L, -1);
+      int known = lua_rawget(L, seen) != LUA_TNIL;
+      lua_pop(L, 1);
+      if (!known)
+        redact_tables(L, lua_gettop(L), secrets, seen, depth - 1);
+    }
   }
+}
+
+/* Redacts every string of the table at idx, and of tables in it to `depth`
+   levels. Keys stay: a secret is a value. */
+void ft_redact_table(lua_State *L, int idx, int secrets, int depth) {
+  idx = lua_absindex(L, idx);
+  secrets = lua_absindex(L, secrets);
+  lua_newtable(L);
+  redact_tables(L, idx, secrets, lua_gettop(L), depth);
+  lua_pop(L, 1);
 }
 
 enum { QUERY_LEAST = 8 }; /* bytes of a value that may be a signature */
@@ -249,7 +266,7 @@ void ft_error_complete(lua_State *L, int idx, ft_instance *inst, int instance_id
   lua_pop(L, 2);
   lua_getiuservalue(L, instance_idx, FT_IU_SECRETS);
   if (lua_rawlen(L, -1) > 0)
-    ft_redact_table(L, idx, lua_gettop(L), 6);
+    ft_redact_table(L, idx, lua_gettop(L), 2 * FT_JSON_DEPTH);
   lua_pop(L, 1);
 }
 

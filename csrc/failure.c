@@ -43,10 +43,11 @@ static int take(lua_State *L, int err, int from, const char *key, const char *as
 
 /* The service's words are shown to people, in terminals and logs: of a length that
    can be read, and without control characters. */
-static void clean_message(lua_State *L, int err) {
+static void clean_message(lua_State *L, int err, int secrets) {
   size_t n;
   lua_getfield(L, err, "message");
   luaL_tolstring(L, -1, NULL);
+  ft_redact(L, secrets); /* before the cut, which would leave half of a secret unknown */
   const char *s = lua_tolstring(L, -1, &n);
   luaL_Buffer b;
   luaL_buffinit(L, &b);
@@ -99,7 +100,7 @@ static void take_located(lua_State *L, int err, int doc) {
 /* The shapes that services use: {error: {message, code, param | target, type, details}},
    {error: "words"}, {message | detail | error_description, code}, {errors: [{message}]},
    {detail: [{loc, msg}]}. */
-static void take_words(lua_State *L, int err, int doc) {
+static void take_words(lua_State *L, int err, int doc, int secrets) {
   static const char *const words[] = {"message", "detail", "error_description", "error", NULL};
   int from = doc;
   if (lua_getfield(L, doc, "error") == LUA_TTABLE)
@@ -117,7 +118,7 @@ static void take_words(lua_State *L, int err, int doc) {
     take(L, err, doc, "type", "type");
   take_details(L, err, from);
   lua_settop(L, err);
-  clean_message(L, err);
+  clean_message(L, err, secrets);
 }
 
 /* the kind by the service's own code, a word or a number: quota is not a rate limit */
@@ -135,7 +136,12 @@ static void take_kind(lua_State *L, int err, int config) {
   lua_settop(L, err);
 }
 
+/* [0, +1] the transfer is at index 1 */
 static void push_status_error(lua_State *L, ft_transfer *t, int config) {
+  lua_getiuservalue(L, 1, FT_TU_INSTANCE);
+  lua_getiuservalue(L, -1, FT_IU_SECRETS);
+  lua_remove(L, -2);
+  int secrets = lua_gettop(L);
   ft_push_content_type(L, t);
   ft_error(L, kind_of(t->status), "the service answered %d (%s)", t->status, lua_tostring(L, -1));
   lua_remove(L, -2);
@@ -143,9 +149,10 @@ static void push_status_error(lua_State *L, ft_transfer *t, int config) {
   lua_pushinteger(L, t->status);
   lua_setfield(L, err, "status");
   if (t->body.len > 0 && ft_json_decode(L, t->body.data, t->body.len) && lua_istable(L, -1))
-    take_words(L, err, lua_gettop(L));
+    take_words(L, err, lua_gettop(L), secrets);
   lua_settop(L, err);
   take_kind(L, err, config);
+  lua_remove(L, secrets);
 }
 
 static const char *host_of(lua_State *L, const ft_transfer *t) { /* [0, +1] */

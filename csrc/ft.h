@@ -383,7 +383,8 @@ double ft_response_retry_after(const ft_transfer *t); /* seconds, < 0 none */
 int ft_response_should_retry(const ft_transfer *t);
 void ft_push_content_type(lua_State *L, const ft_transfer *t); /* [raise] [0, +1] */
 void ft_set_header(lua_State *L, const ft_transfer *t, const char *name, const char *key);
-/* failure.c: [raise] [0, +1] the error value; and on it, what every error of a transfer carries */
+/* failure.c: [raise] [0, +1] the error value, with the transfer at index 1; and on it, what every
+ * error of a transfer carries */
 void ft_failure_push(lua_State *L, ft_transfer *t, int config);
 void ft_failure_facts(lua_State *L, const ft_transfer *t);
 /* response.c */

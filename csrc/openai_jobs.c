@@ -213,12 +213,12 @@ static int is_one_of(lua_State *L, const char *field, const char *const *words) 
 
 /* 1 where the service cannot have made the job: it was not reached (err.sent is
    false), what it was asked was never sent, or it said no. 408 and 409 say nothing,
-   nor does a 2xx whose body cannot be read. */
+   nor does a 2xx whose body cannot be read, nor a 303 ("done, look there"). */
 static int surely_not_made(lua_State *L) {
   static const char *const before[] = {"usage", "config", "data", "invalid", "unsupported", NULL};
   int status = (int)ft_oa_number(L, FT_ERROR, "status", 0);
   if (status != 0)
-    return status >= 300 && status < 500 && status != 408 && status != 409;
+    return status >= 300 && status < 500 && status != 303 && status != 408 && status != 409;
   int sent = lua_getfield(L, FT_ERROR, "sent") != LUA_TBOOLEAN || lua_toboolean(L, -1);
   lua_pop(L, 1);
   return !sent || is_one_of(L, "kind", before);

@@ -141,10 +141,12 @@ static int check_hyperparameter(lua_State *L, const char *name, int method) {
 /* [-1, 0] the fields of the table on top, checked, into the table `into`. method 0:
    unchecked, because the quirk says that they are the service's business. */
 static int add_hyperparameters(lua_State *L, int into, int method) {
-  if (!lua_istable(L, -1)) {
+  if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
     return FT_DONE;
   }
+  if (!lua_istable(L, -1))
+    return ft_oa_invalid(L, "hyperparameters", "must be a table of names and values");
   for (lua_pushnil(L); lua_next(L, -2);) {
     if (lua_type(L, -2) != LUA_TSTRING)
       return ft_oa_invalid(L, "hyperparameters", "must be a table of names and values");
@@ -196,6 +198,52 @@ static int push_method_name(lua_State *L) {
   return type == LUA_TSTRING ? FT_DONE : ft_oa_invalid(L, "method", "must be named by a string");
 }
 
+/* FT_DONE where every key of the table on top is `first`, `second` or one that both of a
+   method's tables may have; `place`: what the table is called */
+static int check_keys(lua_State *L, const char *place, const char *first, const char *second) {
+  int table = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    if (strcmp(key, first) == 0 || strcmp(key, second) == 0 ||
+        strcmp(key, "hyperparameters") == 0 || strcmp(key, "grader") == 0)
+      continue;
+    return ft_oa_invalid(L, lua_pushfstring(L, "%s.%s", place, key),
+                         "is not known here: settings of the training go into `hyperparameters`, "
+                         "anything else under `extra`");
+  }
+  return FT_DONE;
+}
+
+/* A hyperparameter beside `hyperparameters` would be sent unchecked, or mean nothing */
+static int check_part(lua_State *L, const char *place) {
+  int part = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, part); lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    if (hyperparameter_find(key) != NULL || strcmp(key, "learning_rate") == 0)
+      return ft_oa_invalid(L, lua_pushfstring(L, "%s.%s", place, key),
+                           "belongs into `hyperparameters`");
+  }
+  return FT_DONE;
+}
+
+/* What is in the method's table and is not read would be dropped in silence */
+static int check_method(lua_State *L, const char *name) {
+  int top = lua_gettop(L);
+  if (lua_getfield(L, FT_PARAMS, "method") == LUA_TTABLE) {
+    if (check_keys(L, "method", "type", name) == FT_FAIL)
+      return FT_FAIL;
+    int type = lua_getfield(L, -1, name);
+    const char *place = lua_pushfstring(L, "method.%s", name);
+    if (type != LUA_TNIL && type != LUA_TTABLE)
+      return ft_oa_invalid(L, place, "must be a table");
+    lua_pushvalue(L, -2);
+    if (type == LUA_TTABLE && check_part(L, place) == FT_FAIL)
+      return FT_FAIL;
+  }
+  lua_settop(L, top);
+  return FT_DONE;
+}
+
 /* [0, +1] the method's own part: method[name] of a table, with everything in it */
 static void push_inner(lua_State *L, const char *name) {
   if (lua_getfield(L, FT_PARAMS, "method") == LUA_TTABLE) {
@@ -214,10 +262,11 @@ static int push_hyperparameters(lua_State *L, int inner, int method) {
   lua_getfield(L, inner, "hyperparameters");
   if (add_hyperparameters(L, into, method) == FT_FAIL)
     return FT_FAIL;
-  if (lua_getfield(L, FT_PARAMS, "method") == LUA_TTABLE) {
+  if (lua_getfield(L, FT_PARAMS, "method") == LUA_TTABLE)
     lua_getfield(L, -1, "hyperparameters");
-    lua_remove(L, -2);
-  }
+  else
+    lua_pushnil(L);
+  lua_remove(L, -2);
   if (add_hyperparameters(L, into, method) == FT_FAIL)
     return FT_FAIL;
   lua_getfield(L, FT_PARAMS, "hyperparameters");
@@ -307,6 +356,8 @@ int ft_oa_method(lua_State *L, int body) {
   int method = method_bit(name);
   if (method == 0 && !unchecked)
     return ft_oa_invalid(L, "method", "must be supervised, dpo or reinforcement");
+  if (!unchecked && check_method(L, name) == FT_FAIL)
+    return FT_FAIL;
   push_inner(L, name);
   int inner = lua_gettop(L);
   if (push_hyperparameters(L, inner, unchecked ? 0 : method) == FT_FAIL)

@@ -38,14 +38,19 @@ static int has_dots(const char *s, size_t n) {
   return 0;
 }
 
-/* What is put behind base_url must not make another host, nor another path, of it */
-static void check_path(Request *r, const char *s, size_t n) {
-  if (n == 0 || s[0] != '/')
-    ft_rq_wrong(r, "its path must begin with '/'");
+/* Of what carries credentials: an id in it must not make another path */
+static void refuse_dots(Request *r, const char *s, size_t n) {
   if (!has_dots(s, n))
     return;
   ft_error(r->L, "invalid", "'.' and '..' are no ids, and no parts of a path");
   lua_error(r->L);
+}
+
+/* What is put behind base_url must not make another host of it */
+static void check_path(Request *r, const char *s, size_t n) {
+  if (n == 0 || s[0] != '/')
+    ft_rq_wrong(r, "its path must begin with '/'");
+  refuse_dots(r, s, n);
 }
 
 static void url_base(Request *r) {
@@ -70,6 +75,11 @@ static void url_base(Request *r) {
     ft_rq_no_memory(r, ft_buf_add(url, base, m));
   } else if (strncasecmp(s, "http://", 7) != 0 && strncasecmp(s, "https://", 8) != 0)
     ft_rq_wrong(r, "its url must begin with http:// or https://");
+  else {
+    lua_getfield(L, R_REQUEST, "auth");
+    if (lua_toboolean(L, -1))
+      refuse_dots(r, s, n);
+  }
   ft_rq_no_memory(r, ft_buf_add(url, s, n));
   lua_settop(L, R_TOP);
 }

@@ -99,11 +99,29 @@ static void post_string(Request *r) { /* [-1, 0] */
   ft_rq_anchor(r);
 }
 
+static int encode(lua_State *L) { /* value -- text */
+  ft_json_encode(L, 1);
+  return 1;
+}
+
+/* [-1, +1] what cannot be JSON is the caller's doing: kind "invalid", with the encoder's words */
+static void push_json(lua_State *L) {
+  lua_pushcfunction(L, encode);
+  lua_insert(L, -2);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_OK)
+    return;
+  const char *words = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  if (status != LUA_ERRMEM && words != NULL && strcmp(words, "not enough memory") != 0)
+    ft_error(L, "invalid", "a parameter %s", words);
+  lua_error(L);
+}
+
 void ft_rq_body(Request *r) {
   lua_State *L = r->L;
   ft_transfer *t = r->t;
   if (lua_getfield(L, R_REQUEST, "json") != LUA_TNIL) {
-    ft_json_encode(L, -1);
+    push_json(L);
     post_string(r);
   } else if (lua_getfield(L, R_REQUEST, "body") != LUA_TNIL) {
     luaL_checktype(L, -1, LUA_TSTRING);

@@ -321,8 +321,10 @@ describe("extra", function()
       at.a = {}
       at = at.a
     end
-    assert(map({}, {extra = deep}))
-    assert.matches("too deep", select(2, pcall(core.encode, map({}, {extra = deep}))))
+    local ok, err = pcall(map, {}, {extra = deep})
+    assert.is_false(ok)
+    assert.equal("invalid", err.kind)
+    assert.matches("nested too deeply", err.message)
     local circle = {a = {}, b = {}}
     circle.a.up, circle.b.up, circle.a.next = circle, circle, circle.b
     assert.matches("in a cycle", select(2, pcall(core.encode, map({}, {extra = {c = circle}}))))

@@ -56,7 +56,7 @@ describe("create_once over a script", function()
   end)
 
   -- answer -> the kind of the error where the service surely made nothing
-  local REFUSED = {[300] = "transport", [400] = "invalid", [401] = "auth", [403] = "permission", [404] = "not_found",
+  local REFUSED = {[400] = "invalid", [401] = "auth", [403] = "permission", [404] = "not_found",
     [413] = "invalid", [422] = "invalid", [429] = "rate_limit"}
   for status, kind in pairs(REFUSED) do
     it(("passes the error where the answer is a no (%d)"):format(status), function()
@@ -120,7 +120,7 @@ describe("create_once over a script", function()
       assert.is_nil(job)
       assert.equal("conflict", err.kind)
       assert.matches("^it is not known whether the job was created: its answer was lost %(", err.message)
-      assert.matches("0 recent jobs may be it, see err.candidates%. Look at them before", err.message)
+      assert.matches("0 recent jobs may be it, see err.candidates%. Look before you call", err.message)
       assert.truthy(err.cause.kind)
       assert.same({}, err.candidates)
       assert.equal(1, posts)
@@ -347,7 +347,7 @@ describe("create_once over a socket", function()
   end)
 
   it("was not made by a host that redirects it: that is no conflict, and is not sent as anything else", function()
-    for status, times in pairs {[301] = 1, [302] = 1, [303] = 1, [307] = 6, [308] = 6} do -- to itself, for ever
+    for status, times in pairs {[301] = 1, [302] = 1, [307] = 6, [308] = 6} do -- to itself, for ever
       s:clear()
       s:fault {kind = "redirect", status = status, method = "POST", path = JOBS, times = "always"}
       local _, err = create_on_socket {find = own_job}
@@ -355,6 +355,14 @@ describe("create_once over a socket", function()
       assert.equal(status, err.status)
       assert.same({times, times, 0}, {posts(), #s:requests {path = JOBS}, made()})
     end
+  end)
+
+  it("may have been made where the answer is 303: done, look there", function()
+    s:clear()
+    s:fault {kind = "redirect", status = 303, method = "POST", path = JOBS, times = "always"}
+    local _, err = create_on_socket {}
+    assert.equal("conflict", err.kind)
+    assert.equal(1, posts())
   end)
 
   it("is not sent where nobody listens, and that is no conflict", function()

@@ -185,10 +185,11 @@ describe("a redirect to another host", function()
         s:clear()
         redirect(other.url .. "/files", status, {path = "."})
         local err = live.failed(f(live.provider(s, SECRETS)))
+        if what == "create_job" and status == 303 then err = err.cause end -- 303 may mean that it was made
         assert.equal("transport", err.kind, what)
         assert.equal(status, err.status)
         assert.equal(REFUSED, err.message, what)
-        assert.equal(1, #s:requests())
+        assert.equal(1, #s:requests {method = "POST"} + #s:requests {method = "DELETE"})
       end
     end
     assert.equal(0, #other:requests())

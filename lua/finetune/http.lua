@@ -4,6 +4,7 @@
 -- credentials, limits and redaction are the core's.
 
 local core = require "finetune.core"
+local names = require "finetune.names"
 local once = require "finetune.once"
 local paginate = require "finetune.paginate"
 local sse = require "finetune.sse"
@@ -70,6 +71,9 @@ end
 -- The decoded body, the text, or true where there is none (204); and the response
 local function value_of(response, err)
   if not response then return nil, err end
+  if response.json == false then -- which would look like a failure, and the response like its error
+    return nil, core.error {kind = "decode", status = response.status, message = "the service's answer is only 'false'"}
+  end
   if response.json ~= nil then return response.json, response end
   return response.body or true, response
 end
@@ -262,9 +266,7 @@ end
 
 -- A multipart form with one file: {to, path, field = "file", fields, filename, type, ...}
 local function form(self, t, info)
-  local parts = {}
-  for name, value in pairs(t.fields or {}) do parts[#parts + 1] = {name = name, value = tostring(value)} end
-  table.sort(parts, function(a, b) return a.name < b.name end)
+  local parts = names.form_fields(t.fields or {})
   parts[#parts + 1] = {name = t.field or "file", path = t.path, filename = t.filename or t.path:match("[^/]*$"),
     type = t.type or "application/octet-stream", size = info.size, mtime = info.mtime}
   return send(self, t.method or "POST", t.to, nil,
@@ -303,7 +305,6 @@ function context:upload(t)
 end
 
 require "finetune.exec" -- more methods of ctx
-require "finetune.names"
 require "finetune.storage"
 
 return M

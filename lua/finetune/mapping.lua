@@ -97,13 +97,17 @@ end
 
 -- ---- the body ----
 
+local DEPTH = 120 -- levels of tables; the encoder has 128
+
 -- The caller's tables, and those of the provider's table, are never written to: the body has copies
-local function copy(value, known)
+local function copy(value, known, depth)
   if type(value) ~= "table" then return value end
   if known[value] then return known[value] end
+  depth = (depth or 0) + 1
+  if depth > DEPTH then error(core.error {kind = "invalid", message = "a parameter is nested too deeply"}, 0) end
   local new = setmetatable({}, getmetatable(value)) -- finetune.array's, say
   known[value] = new
-  for key, inner in pairs(value) do new[key] = copy(inner, known) end
+  for key, inner in pairs(value) do new[key] = copy(inner, known, depth) end
   return new
 end
 
@@ -125,9 +129,14 @@ local function is_object(value)
 end
 
 -- `over` laid over `body`, objects into objects
-local function merge(body, over)
+local function merge(body, over, depth)
+  depth = (depth or 0) + 1
   for key, value in pairs(over) do
-    if is_object(value) and is_object(body[key]) then merge(body[key], value) else body[key] = copy(value, {}) end
+    if depth < DEPTH and is_object(value) and is_object(body[key]) then
+      merge(body[key], value, depth)
+    else
+      body[key] = copy(value, {})
+    end
   end
 end
 

@@ -10,9 +10,11 @@ local CLOCK_SKEW = 300 -- seconds that the service's clock and ours may differ
 local BEFORE = {usage = true, config = true, data = true, invalid = true, unsupported = true}
 
 -- Can the service not have made it? It was not reached, or it said no. 408 and 409 say
--- nothing, nor does a 2xx whose body cannot be read.
+-- nothing, nor does a 2xx whose body cannot be read; 303 is "done, look there".
+local UNSURE = {[303] = true, [408] = true, [409] = true}
+
 local function surely_not_made(err)
-  if err.status then return err.status >= 300 and err.status < 500 and err.status ~= 408 and err.status ~= 409 end
+  if err.status then return err.status >= 300 and err.status < 500 and not UNSURE[err.status] end
   return err.sent == false or BEFORE[err.kind] or false
 end
 
@@ -41,13 +43,14 @@ local function candidates_of(ctx, t, params, began)
   return list
 end
 
-local function conflict(cause, list, list_error, token)
-  local found = list_error and ("the jobs could not be listed either (%s)"):format(list_error.message)
-    or ("%d recent job%s may be it, see err.candidates"):format(#list, #list == 1 and "" or "s")
-  local advice = token and "Call create_job again with token = err.token: it takes the job that was made, if one was, "
-    .. "and makes one otherwise." or "Look at them before you create the job again."
-  return nil, core.error {kind = "conflict", candidates = list, cause = cause, list_error = list_error, token = token,
-    message = ("it is not known whether the job was created: its answer was lost (%s) and %s. %s"):format(
+local function conflict(ctx, t, cause, list, list_error)
+  local what = t.what or "job"
+  local found = list_error and ("the %ss could not be listed either (%s)"):format(what, list_error.message)
+    or ("%d recent %s%s may be it, see err.candidates"):format(#list, what, #list == 1 and "" or "s")
+  local advice = t.token and ("Call %s again with token = err.token: it takes the %s that was made, if one was, and "
+    .. "makes one otherwise."):format(ctx.op, what) or ("Look before you call %s again: it costs money."):format(ctx.op)
+  return nil, core.error {kind = "conflict", candidates = list, cause = cause, list_error = list_error, token = t.token,
+    message = ("it is not known whether the %s was created: its answer was lost (%s) and %s. %s"):format(what,
       cause.message or cause.kind, found, advice)}
 end
 
@@ -56,12 +59,13 @@ local function lost(ctx, t, params, began, cause)
   local job = t.find and t.find(ctx)
   if job then return job end
   local list, err = candidates_of(ctx, t, params, began)
-  return conflict(cause, list, err, t.token)
+  return conflict(ctx, t, cause, list, err)
 end
 
 -- ctx:create_once(params, t) -> job | nil, err. t:
 --   request   of the creation (ctx:request's table)
 --   job       function(document, response) -> job | nil, err
+--   what      "job", or what else it is: "deployment"
 --   find      optional, function(ctx) -> the job that is surely this call's own, or nil
 --   list      optional, function(ctx, {}) -> a page of recent jobs, for err.candidates
 --   token     optional, for err.token: the same call with it finds what was made
@@ -80,7 +84,7 @@ function M.create(ctx, params, t)
   if response then
     job, err = t.job(response.json, response)
     if job then return job end
-    err = err or core.error {kind = "decode", message = "there is no job in it"}
+    err = err or core.error {kind = "decode", message = ("there is no %s in it"):format(t.what or "job")}
   elseif surely_not_made(err) or (t.not_made and t.not_made(err)) then
     return nil, err
   end

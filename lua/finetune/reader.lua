@@ -25,7 +25,9 @@ M.dig = dig
 local types = {}
 
 function types.text(value) return type(value) == "string" and value ~= "" and value or nil end
-function types.number(value) return type(value) == "number" and value == value and value or nil end
+function types.number(value) -- that is one: neither NaN nor infinite
+  return type(value) == "number" and value - value == 0 and value or nil
+end
 function types.boolean(value) if type(value) == "boolean" then return value end end
 function types.table(value) return type(value) == "table" and value or nil end
 function types.percent(value) -- 0 to 100 -> 0 to 1

@@ -2,6 +2,7 @@
 -- (presigned URLs): which addresses are safe, how a file is cut into parts, what is taken back when it fails.
 
 local core = require "finetune.core"
+local names = require "finetune.names"
 
 local context = core.context -- the metatable of every ctx
 
@@ -49,9 +50,13 @@ function context:count_lines(path)
   return total + (open and 1 or 0)
 end
 
+-- A host on this machine, or one that only it can reach (link-local: the metadata of clouds is there)
 local function is_loopback(url)
   local host = url:match "^%a+://(%[[^%]]*%])" or url:match "^%a+://([^/?#:]*)" or ""
-  return host:lower() == "localhost" or host == "[::1]" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
+  host = host:lower():gsub("%.$", "")
+  return host == "localhost" or host:find "%.localhost$" ~= nil or host:find "^%[" ~= nil and (host:find "^%[::1?%]$"
+    or host:find "^%[fe[89ab]" or host:find "^%[::ffff:") ~= nil or host:find "^127%." ~= nil or host == "0.0.0.0"
+    or host:find "^169%.254%." ~= nil or host:find "^%d+$" ~= nil
 end
 
 -- An address that the service gave for a file -> the same | nil, err. Over https it may be any host: the storage is
@@ -62,8 +67,9 @@ function context:storage_url(url)
   local clean = type(url) == "string" and not url:find "[%s%c\\]" and url or ""
   local scheme, host = clean:match "^(%a+)://([^/?#]+)"
   scheme = scheme and not host:find("@", 1, true) and scheme:lower()
-  if scheme == "https" then return url end
-  if scheme == "http" and is_loopback(url) and is_loopback(self.config.base_url or "") then return url end
+  local is_here, api_is_here = is_loopback(clean), is_loopback(self.config.base_url or "")
+  if scheme == "https" and (not is_here or api_is_here) then return url end
+  if scheme == "http" and is_here and api_is_here then return url end
   return nil, core.error {kind = "decode",
     message = "the service's answer has no address of a storage that the file may be sent to"}
 end
@@ -90,11 +96,17 @@ function context:or_undo(request, f)
   error(value, 0)
 end
 
+-- What a service may not say of a part: how it is framed, where it goes, who sends it
+local OURS = {["content-length"] = true, ["transfer-encoding"] = true, host = true, connection = true, te = true,
+  upgrade = true, expect = true, trailer = true, authorization = true, ["proxy-authorization"] = true, cookie = true,
+  ["api-key"] = true, ["x-api-key"] = true}
+
 -- The headers that a storage wants with a part -> they, or nil where they cannot be sent
 local function clean_headers(headers)
   if type(headers) ~= "table" then return headers == nil and {} or nil end
   for name, value in pairs(headers) do
     local good = type(name) == "string" and name:find "^[%w_-]+$" and type(value) == "string" and not value:find "%c"
+      and not OURS[name:lower()]
     if not good then return nil end
   end
   return headers
@@ -128,11 +140,13 @@ function context:upload_parts(t)
   return etags
 end
 
--- {name = value} -> the body of a form, application/x-www-form-urlencoded, sorted by name
+-- {name = value} -> the body of a form, application/x-www-form-urlencoded, sorted by name; raises an error value of
+-- kind "invalid" where a value is no text, number or boolean
 function context.form(fields)
   local list = {}
-  for name, value in pairs(fields) do list[#list + 1] = core.escape(name) .. "=" .. core.escape(tostring(value)) end
-  table.sort(list)
+  for i, field in ipairs(names.form_fields(fields)) do
+    list[i] = core.escape(field.name) .. "=" .. core.escape(field.value)
+  end
   return table.concat(list, "&")
 end
 
