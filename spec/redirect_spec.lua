@@ -181,15 +181,15 @@ describe("a redirect to another host", function()
         return provider:create_job {model = s.model, training_file = "file-x", wait_for_files = false}
       end,
     } do
-      for _, status in ipairs {302, 303, 307, 308} do
+      -- 303 after a creation may mean that it was made: see once_spec
+      for _, status in ipairs(what == "create_job" and {302, 307, 308} or {302, 303, 307, 308}) do
         s:clear()
         redirect(other.url .. "/files", status, {path = "."})
         local err = live.failed(f(live.provider(s, SECRETS)))
-        if what == "create_job" and status == 303 then err = err.cause end -- 303 may mean that it was made
         assert.equal("transport", err.kind, what)
         assert.equal(status, err.status)
         assert.equal(REFUSED, err.message, what)
-        assert.equal(1, #s:requests {method = "POST"} + #s:requests {method = "DELETE"})
+        assert.equal(1, #s:requests())
       end
     end
     assert.equal(0, #other:requests())
