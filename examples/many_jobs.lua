@@ -44,3 +44,4 @@ for i, s in ipairs(settings) do
   if result and result.loss and (not best or result.loss < best.loss) then best = result end
 end
 print("best: " .. (best and best.model or "none"))
+os.exit(best and true or 1, true)

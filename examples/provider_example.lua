@@ -59,7 +59,6 @@ local job = assert(provider:create_job {
   training_file = file, -- wherever an id is wanted, the object that has it will do
   suffix = "mail",
   hyperparameters = {n_epochs = 2},
-  metadata = {team = "support"},
 })
 print("created " .. job.id)
 

@@ -71,8 +71,6 @@ local job = check(provider:create_job {
   model = model,
   training_file = training_file,
   validation_file = held_out_file,
-  suffix = "support",
-  seed = 7,
 })
 say("   job %s", job.id)
 
@@ -95,6 +93,10 @@ local began = os.time()
 local results, errors = finetune.run(follow, function() return provider:wait(job, pauses) end)
 check(results[1], errors[1])
 local tuned = check(results[2], errors[2]).fine_tuned_model
+if not tuned then
+  say "   It has no model yet: this service makes one by deploy_model, which costs money while it serves."
+  os.exit(0, true)
+end
 say("   %s, in about %d s", tuned, os.time() - began)
 
 ---- 4. how good is it? --------------------------------------------------------------------------

@@ -120,7 +120,7 @@ describe("examples", function()
 
     it("is right far more often than the majority class", function()
       local accuracy, majority = output:match
-        "local:support%S+: accuracy (%S+) %%, %d+ of 136.-\n +majority class: accuracy (%S+) %%"
+        "local:fasttext%S+: accuracy (%S+) %%, %d+ of 136.-\n +majority class: accuracy (%S+) %%"
       assert.is_true(tonumber(accuracy) > 70 and tonumber(accuracy) < 95, accuracy)
       assert.is_true(tonumber(majority) < 20, majority)
     end)

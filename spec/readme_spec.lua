@@ -57,6 +57,7 @@ describe("README.md", function()
     env = {
       FINE_TUNE_HOME = tmp .. "/home",
       OPENAI_API_KEY = server.key, OPENAI_BASE_URL = server.url, FINE_TUNE_MODEL = server.model,
+      FINE_TUNE_PROVIDER_PATH = root .. "/examples",
       LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(root, root),
       LUA_CPATH = ("%s/lua/?.so;;"):format(root),
     }
@@ -82,6 +83,7 @@ describe("README.md", function()
     ["wait = true"] = "succeeded\n.*%d+\t[%d.]+",
     ["ftjob-nobody"] = "^nil\tnot_found\t404\nfinetune: openai get_job: 404 ",
     ["finetune.map(ids"] = "^%d+\t%d+\tnil\nftjob%-1\tnot_found.*done\tnil\tnot_found\nnil\tfinetune: ",
+    ["testing.contract(P)"] = "^tuned%-1\n$",
     ["finetune.evaluate"] = "^[%w-]+\n.*accuracy [%d.]+ %%, %d+ of 50",
     ["my-gateway"] = "^finetune.provider: my%-gateway",
   }

@@ -42,16 +42,18 @@ end
 
 -- ---- one value ----
 
+local function shown(number) return (math.type(number) == "integer" and "%d" or "%g"):format(number) end
+
 local function number_words(t)
   local words = {t.integer and "a whole number" or "a number"}
   if t.above then words[#words + 1] = ("above %g"):format(t.above) end
   if t.below then words[#words + 1] = ("below %g"):format(t.below) end
   if t.least and t.most then
-    words[#words + 1] = ("from %g to %g"):format(t.least, t.most)
+    words[#words + 1] = ("from %s to %s"):format(shown(t.least), shown(t.most))
   elseif t.least then
-    words[#words + 1] = ("from %g"):format(t.least)
+    words[#words + 1] = ("from %s"):format(shown(t.least))
   elseif t.most then
-    words[#words + 1] = ("of at most %g"):format(t.most)
+    words[#words + 1] = ("of at most %s"):format(shown(t.most))
   end
   return table.concat(words, " ")
 end

@@ -30,7 +30,7 @@ local REFUSED = {unsupported = true, invalid = true, permission = true, auth = t
   usage = true, config = true}
 local FAILURES = 2 -- listings in a row whose trouble is waited out before the jobs are asked for alone
 M.LATE = 30 -- seconds that a page may take, retries and all, before it counts as such trouble
-local EVENTS, EVENT_SHARE = 10, 20 -- listings of events a moment: 10, or one for every 20 followers
+local EVENTS, EVENT_SHARE = 10, 100 -- listings of events a moment: 10, or one for every 100 followers
 local PROGRESS = {"progress", "trained_tokens", "estimated_finish"}
 
 local watches = setmetatable({}, {__mode = "k"}) -- instance -> watch
