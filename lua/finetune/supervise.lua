@@ -62,9 +62,9 @@ function M.plain(words, most)
   return (words:gsub("[\128-\255]", "?"))
 end
 
--- The last line of the job's log that says anything, or nil
-function M.last_words(dir)
-  local file <close> = io.open(dir .. "/log", "rb")
+-- The last line of the job's log (or another file of it) that says anything, or nil
+function M.last_words(dir, name)
+  local file <close> = io.open(dir .. "/" .. (name or "log"), "rb")
   local size = file and file:seek "end"
   if not size or size == 0 or not file:seek("set", math.max(0, size - TAIL)) then return nil end
   local last
@@ -107,11 +107,13 @@ local function ended(dir, exit)
 end
 
 -- exit.json -> the state, or nil where there is none
-local function ending(dir)
+function M.ending(dir)
   local exit, words = store.read_json(dir .. "/exit.json")
   if exit then return ended(dir, exit) end
   return words and {status = "failed", exit = {}, error = failure("damaged", "%s", words)} or nil
 end
+
+local ending = M.ending
 
 local function lost(dir, started)
   return {status = "failed", started_at = number(started.started_at), exit = {},

@@ -144,11 +144,20 @@ function M.need(ctx, store, id, state_of)
   return M.load(ctx, store, id, state_of) or assert(stores.missing("job", id))
 end
 
--- The job that this caller's token made before, or nil
-function M.find(ctx, store, token, state_of)
+-- The ids of what this caller's token made before, the newest first
+function M.with_token(store, token)
+  local list = {}
   for _, id in ipairs((store:names("jobs", nil, LOOK_BACK))) do
     local spec = stores.read_json(store:path("jobs", id) .. "/spec.json")
-    local doc = spec and spec.token == token and M.load(ctx, store, id, state_of)
+    if spec and spec.token == token then list[#list + 1] = id end
+  end
+  return list
+end
+
+-- The job that this caller's token made before, or nil
+function M.find(ctx, store, token)
+  for _, id in ipairs(M.with_token(store, token)) do
+    local doc = M.load(ctx, store, id)
     if doc then return M.value(ctx, doc) end
   end
 end
@@ -232,7 +241,8 @@ local KEPT = {model = true, recipe = true, training_file = true, validation_file
   metadata = true, token = true, wait_for_files = true, file_timeout = true, timeout = true}
 
 -- The recipe, and the model of the store to go on from -> recipe, base or nil
-function M.choose(ctx, store, p)
+-- elsewhere: the trainer is a program of another machine, and need not be in PATH here
+function M.choose(ctx, store, p, elsewhere)
   local recipe
   local base = models.name(p.model) and models.need(store, p.model) or nil
   if p.recipe or base then
@@ -247,7 +257,7 @@ function M.choose(ctx, store, p)
   if base and base.recipe ~= recipe.name then
     assert(ctx.fail("invalid", "%s was made by the recipe '%s'", p.model, tostring(base.recipe)))
   end
-  assert(recipes.installed(recipe))
+  if not elsewhere then assert(recipes.installed(recipe)) end
   return recipe, base
 end
 
@@ -263,11 +273,11 @@ function M.check(ctx, store, p)
   end
 end
 
--- spec.json, but for what the job's name decides
-function M.spec(ctx, store, p, recipe)
+-- spec.json, but for what the job's name decides; own: the set of parameters that are the provider's
+function M.spec(ctx, store, p, recipe, own)
   local rest = {}
   for key, value in pairs(p) do
-    if not KEPT[key] then rest[key] = value end
+    if not KEPT[key] and not (own and own[key]) then rest[key] = value end
   end
   local method = p.method
   return {recipe = recipe.name, model = p.model, training_file = p.training_file, validation_file = p.validation_file,

@@ -9,7 +9,7 @@ done
 for environ in /proc/[0-9]*/environ; do
   pid=${environ#/proc/}
   pid=${pid%/environ}
-  set -- "$(tr '\0' '\n' <"$environ" 2>/dev/null)"
+  set -- "$(cat "$environ" 2>/dev/null | tr "\0" "\n")"
   case "
 $1
 " in

@@ -1,7 +1,8 @@
 #!/bin/sh
 # up.sh DIR CTLD SLURMD REST [AGE]: a Slurm of one node on 127.0.0.1, as root, in the folder DIR: slurmctld, slurmd and
 # slurmrestd on those ports. AGE: seconds that an ended job is remembered (300). It ends with down.sh DIR.
-# up.sh DIR: slurmctld again, where it was killed.
+# With OWNER in the environment it also ends when the process with that id does.
+# up.sh DIR: slurmctld again, where it was ended.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(cd "$1" && pwd)
@@ -46,3 +47,5 @@ start slurmd slurmd -D -N localhost
 until_is idle
 # it refuses to run as root; the token is what makes it take those of its callers
 SLURM_JWT=daemon start slurmrestd slurmrestd -u nobody -a rest_auth/jwt -s openapi/v0.0.38 "127.0.0.1:$4"
+[ -z "${OWNER:-}" ] || setsid sh -c 'while kill -0 "$1" && [ -d "$2/run" ]; do sleep 1; done
+  [ ! -d "$2/run" ] || { "$3/down.sh" "$2"; rm -rf "$2"; }' sh "$OWNER" "$dir" "$here" >/dev/null 2>&1 </dev/null &
