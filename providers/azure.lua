@@ -2,9 +2,10 @@
 -- Azure OpenAI in Microsoft Foundry, as of 2026-11-22: OpenAI's dialect with facts of its own. There are two APIs:
 --   v1 (the default)   {endpoint}/openai/v1/...   `api_version` "v1", "preview" or none
 --   dated              {endpoint}/openai/...?api-version=2024-10-21   chosen by an `api_version` that is a date
--- base_url is the resource or a project of services.ai.azure.com, with or without /openai or /openai/v1; api_key goes
--- in api-key, ad_token (an Entra token) in Authorization: Bearer: of the two the one that was given as an argument,
--- else the token. `resource` is the account's name in the commands below; else it is the host's first label.
+-- base_url is the resource or a project of services.ai.azure.com, with or without /openai or /openai/v1, or what the
+-- portal shows of a deployment, {endpoint}/openai/deployments/... (then without its query); api_key goes in api-key,
+-- ad_token (an Entra token) in Authorization: Bearer: of the two the one that was given as an argument, else the token.
+-- `resource` is the account's name in the commands below; else it is the host's first label.
 -- Sources: Azure/azure-rest-api-specs AzureOpenAI/authoring/stable/2024-10-21/azureopenai.json (3ecc209) for the dated
 -- API; MicrosoftDocs/azure-ai-docs articles/foundry/openai/includes/fine-tuning-rest.md (021e88f) and its v1 reference;
 -- az: Azure/azure-cli#28336; part without type: azure-sdk-for-net#44710; 100 MB: microsoft-foundry/fine-tuning#31.
@@ -14,7 +15,7 @@
 
 local finetune = require "finetune"
 
-local OPENAI = "https://api.openai.com/v1" -- the base URL that a variant inherits
+local OPENAI = "https://api.openai.com" -- the base URL that a variant inherits, without /v1
 local DATED = "2024-10-21"                 -- the last stable version
 
 local P, super = finetune.variant("openai", {
@@ -42,8 +43,22 @@ local function is_dated(config) return tostring(config.query["api-version"]):fin
 -- Was it an argument of create_provider, and not the environment's?
 local function is_given(value, variable) return (value or "") ~= (os.getenv(variable) or "") end
 
+-- The address without an ending that is that pattern, in whatever letters it is written
+local function without(url, ending)
+  local at = url:lower():find(ending .. "$")
+  return at and url:sub(1, at - 1) or url
+end
+
+-- -> the address of the API; a gateway in front, which ends in a /v1 of its own, stays as it is
+local function api_of(url, dated)
+  url = without(without(url, "/openai/deployments/.*"), "/+")
+  local root = without(url, "/v1")
+  if root ~= url and without(root, "/openai") == root then return root .. "/v1" end
+  return without(root, "/openai") .. (dated and "/openai" or "/openai/v1")
+end
+
 function P.open(config)
-  if config.base_url == OPENAI then
+  if without(without(config.base_url:lower(), "/+"), "/v1") == OPENAI then
     return finetune.fail("config", "there is no endpoint: set AZURE_OPENAI_ENDPOINT or give base_url")
   end
   local by_key = is_given(config.api_key, "AZURE_OPENAI_API_KEY")
@@ -58,31 +73,35 @@ function P.open(config)
   end
   if dated and config.quirks.metadata == nil then config.quirks.metadata = false end
   config.resource = config.resource or config.base_url:match "^%a+://([%w-]+)%.[%w.-]*azure" or "RESOURCE"
-  local url = config.base_url:gsub("/+$", "")
-  local root = url:gsub("/v1$", ""):gsub("/openai$", "") .. (dated and "/openai" or "/openai/v1")
-  config.base_url = url:find "/v1$" and not url:find "/openai/v1$" and url or root -- a gateway in front stays as it is
+  config.base_url = api_of(config.base_url, dated)
 end
 
 function P.list_files(ctx, p) -- the dated API gives all files at once, and has no limit, after or order
-  local whole = {purpose = p.purpose, timeout = p.timeout, extra = p.extra}
-  return super.list_files(ctx, is_dated(ctx.config) and whole or p)
+  for _, name in ipairs(is_dated(ctx.config) and {"limit", "after", "order"} or {}) do
+    if p[name] ~= nil then
+      return ctx.invalid(name, "is not known to the dated API, which gives all files at once (the v1 API knows it)")
+    end
+  end
+  return super.list_files(ctx, p)
 end
+
+local delete = finetune.route {"DELETE /fine_tuning/jobs/{job_id}", deleted = "job_id",
+  query = {api_version = "api-version"}, base = function(ctx) return (ctx.config.base_url:gsub("/v1$", "")) end}
 
 function P.delete_job(ctx, p) -- only the dated API describes it, so it goes there whichever is in use (204)
-  local version = is_dated(ctx.config) and ctx.config.query["api-version"] or DATED
-  local url = ctx.config.base_url:gsub("/v1$", "") .. "/fine_tuning/jobs/" .. ctx.escape(p.job_id)
-  assert(ctx:delete(url, {auth = true, query = {["api-version"] = version}})) -- what assert raises is the error
-  return {id = p.job_id, deleted = true}
+  return delete(ctx, {job_id = p.job_id, extra = p.extra,
+    api_version = is_dated(ctx.config) and ctx.config.query["api-version"] or DATED})
 end
 
-function P.sample(ctx, p) -- of a deployment's name; the dated API has another path for each deployment
-  if not is_dated(ctx.config) then return super.sample(ctx, p) end
-  return ctx.fail("unsupported", "sample works with the v1 API: give api_version = \"v1\"")
-end
+-- Of a deployment's name; the dated API has a path for each
+local sample = finetune.chat(function(ctx, p)
+  return ("/deployments/%s/chat/completions"):format(ctx.escape(p.model))
+end)
+function P.sample(ctx, p) return (is_dated(ctx.config) and sample or super.sample)(ctx, p) end
 
 local AZ = "deployments belong to Azure Resource Manager, which wants another token; run: az cognitiveservices account "
   .. "deployment %s --name {resource} --resource-group RESOURCE_GROUP --deployment-name "
-P.deploy_model = finetune.unsupported(AZ:format "create" .. "my-deployment --model-name {model} --model-version 1 "
+P.deploy_model = finetune.unsupported(AZ:format "create" .. "{name} --model-name {model} --model-version 1 "
   .. "--model-format OpenAI --sku-name Standard --sku-capacity 1")
 P.undeploy_model = finetune.unsupported(AZ:format "delete" .. "{model}")
 P.estimate_cost = finetune.unsupported "the service has no price list to ask; see the pricing page of Azure OpenAI"

@@ -197,7 +197,12 @@ function P.cancel_job(ctx, p)
   local done, err = cancel(ctx, p)
   if not done and not NO_SUCH_VERB[err.status or 0] then return nil, err end
   local job = assert(P.get_job(ctx, {job_id = p.job_id}))
-  if done or OVER[P.statuses[job.status]] then return job end
+  local state = P.statuses[job.status]
+  if done or OVER[state] then return job end
+  if not state then
+    return ctx.fail("conflict", "Fireworks cannot cancel job %s, and it was not deleted instead: what its status %s "
+      .. "means is not known; delete_job deletes it", job.id, tostring(job.status))
+  end
   assert(P.delete_job(ctx, {job_id = job.id}))
   job.status = "JOB_STATE_CANCELLED"
   return job
@@ -337,19 +342,30 @@ function P.deploy_model(ctx, p)
   if p.deployment then return load_addon(ctx, p) end
   local body, id = assert(new_deployment(ctx, p)), p.name or ctx.slug("ft", ctx.random_token())
   local path = "/v1/" .. SERVING.name(ctx)
-  local doc, err = ctx:post(path, body, {query = {deploymentId = id}, retry = "never"})
-  if not doc and err.sent ~= false and (err.status or 500) >= 500 then
-    doc = ctx:get(path .. "/" .. ctx.escape(id))
+  local made, err = ctx:create_once(p, {what = "deployment", job = to_deployment, list = list_deployments,
+    request = {path = path, query = {deploymentId = id}, json = body},
+    find = function()
+      local found = to_deployment((ctx:get(path .. "/" .. ctx.escape(id))))
+      return found and found.model == body.baseModel and found or nil
+    end})
+  if err and err.cause then
     err.message = ("%s; if it was made all the same, it is %s/%s"):format(err.message, path, id)
   end
-  return to_deployment(assert(doc, err))
+  return made, err
 end
+
+local PAGES = 50 -- of 200 deployments, that are looked through
 
 -- The names of what serves the model: as an addon, or as a deployment's own model
 local function served_by(ctx, model)
   local found = {}
   for _, ref in ipairs(object(model.raw.deployedModelRefs)) do found[#found + 1] = ADDON.id(object(ref)) end
-  local function fetch(after) return list_deployments(ctx, {after = after, limit = 200}) end
+  local n = 0
+  local function fetch(after)
+    n = n + 1
+    if n > PAGES then return ctx.fail("decode", "the list of deployments does not end: %d pages were read", PAGES) end
+    return list_deployments(ctx, {after = after, limit = 200})
+  end
   for deployment in pages.items("undeploy_model", fetch) do
     if deployment.model == model.id then found[#found + 1] = deployment.id end
   end
@@ -361,7 +377,14 @@ function P.undeploy_model(ctx, p)
   local model = SERVING.has(p.model) and {id = p.model} or assert(P.get_model(ctx, {model = p.model}))
   local found = model.raw and served_by(ctx, model) or {model.id}
   if not found[1] then return ctx.fail("not_found", "%s is not deployed", p.model) end
-  for _, name in ipairs(found) do assert(take_off(ctx, {model = name, extra = p.extra})) end
+  for i, name in ipairs(found) do
+    local ok, err = take_off(ctx, {model = name, extra = p.extra})
+    if not ok then
+      local off = table.concat(found, ", ", 1, i - 1)
+      err.message = ("%s could not be taken off: %s (taken off: %s)"):format(name, err.message, i > 1 and off or "none")
+      return nil, err
+    end
+  end
   return {id = model.id, undeployed = finetune.array(found)}
 end
 

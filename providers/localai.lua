@@ -27,7 +27,7 @@ local P = {
   env = {api_key = "LOCALAI_API_KEY", base_url = "LOCALAI_BASE_URL"},
   needs = {"LOCALAI_BASE_URL"},
   config = {progress_wait = 2.0, poll_interval = 5.0, "hf_token:string"}, -- hf_token: for gated models
-  secrets = {"hf_token"},
+  secrets = {"hf_token", "api_keys"},
   -- core/schema/finetune.go; "caching" is backend.proto's, of other backends
   statuses = {queued = "queued", loading_model = "running", loading_dataset = "running", caching = "running",
     training = "running", saving = "running", completed = "succeeded", failed = "failed", stopped = "cancelled"},
@@ -42,9 +42,15 @@ local P = {
   },
 }
 
--- The server's LOCALAI_API_KEY may be a list; a client sends one. A key is optional.
+-- The server's LOCALAI_API_KEY may be a list; a client sends one of it, and the list is a secret. A key is optional.
 function P.open(config)
-  config.api_key = config.api_key and config.api_key:match "^[^,]+" or false
+  local keys = config.api_key or ""
+  config.api_keys = keys ~= "" and keys or nil
+  config.api_key = keys:match "[^,%s][^,]*" or false
+  if config.api_keys and not config.api_key then
+    return finetune.fail("config", "LOCALAI_API_KEY, or api_key, is a list without a key in it")
+  end
+  config.api_key = config.api_key and config.api_key:gsub("%s+$", "")
   config.base_url = config.base_url:gsub("/v1/?$", "")
 end
 
@@ -59,9 +65,11 @@ function P.upload_file(ctx, p)
     return ctx.fail("invalid", "filename '%s' must end in .jsonl, .json or .csv: LocalAI knows the format by it", name)
   elseif p.expires_after or (p.purpose and p.purpose ~= "fine-tune") then
     return ctx.fail("invalid", "LocalAI keeps files for fine-tuning only, and for ever: no purpose, no expires_after")
+  elseif p.part_size then
+    return ctx.invalid("part_size", "is not known to LocalAI, which takes a file in one piece")
   end
   local doc, err = ctx:upload {path = p.path, to = "/api/fine-tuning/datasets", filename = name, info = info,
-    type = "application/jsonl"}
+    type = "application/jsonl", fields = p.extra}
   if not doc and err.status == 413 then
     err.message = err.message .. " (the server's LOCALAI_UPLOAD_LIMIT, 15 MB unless set)"
   end
@@ -152,7 +160,9 @@ local function to_job(doc, ctx)
   return job
 end
 
-local function read_job(ctx, id) return assert(to_job(assert(ctx:get(job_path(ctx, id))), ctx)) end
+local function read_job(ctx, id, extra)
+  return assert(to_job(assert(ctx:get(job_path(ctx, id), {query = extra})), ctx))
+end
 local known_jobs = finetune.route {"GET " .. JOBS, value = to_job, page = {items = "", optional = true, whole = true}}
 
 function P.create_job(ctx, p)
@@ -209,15 +219,21 @@ end
 
 -- The job, after listening to it if it runs and was not listened to in the last `pause` seconds
 -- -> job, memory, the error of listening
-local function listened(ctx, id, pause)
-  local job, memory = read_job(ctx, id), heard.of(ctx, id)
+local function listened(ctx, id, pause, extra)
+  local job, memory = read_job(ctx, id, extra), heard.of(ctx, id)
   if not is_active(job) or os.time() - memory.listened < pause then return job, memory end
+  if memory.busy then -- an update is told once: two who listen would share them out
+    while memory.busy do ctx:sleep(0.05) end
+    return read_job(ctx, id, extra), memory
+  end
+  memory.busy = true
+  local _ <close> = setmetatable({}, {__close = function() memory.busy = nil end})
   local told, err = heard.listen(ctx, memory, job_path(ctx, id, "/progress"), ctx.config.progress_wait)
   for _, update in ipairs(told or {}) do take(memory, update) end
-  return told and #told > 0 and read_job(ctx, id) or job, memory, err -- listening has moved it
+  return told and #told > 0 and read_job(ctx, id, extra) or job, memory, err -- listening has moved it
 end
 
-function P.get_job(ctx, p) return (listened(ctx, p.job_id, 0)) end
+function P.get_job(ctx, p) return (listened(ctx, p.job_id, 0, p.extra)) end
 -- Those that run are listened to, all at once
 function P.list_jobs(ctx, p)
   local page = assert(known_jobs(ctx, p))
@@ -228,7 +244,7 @@ end
 
 -- The newest first. Where this instance has not heard how the job ended, or nothing at all, its state is an event.
 function P.list_events(ctx, p)
-  local job, memory, err = listened(ctx, p.job_id, 2) -- get_job may just have listened
+  local job, memory, err = listened(ctx, p.job_id, 2, p.extra) -- get_job may just have listened
   if err then return nil, err end
   if not memory.last or (not is_active(job) and memory.last[1] ~= job.status) then
     take(memory, {status = job.status, current_step = memory.step, message = (job.error or job.raw).message})
@@ -242,19 +258,23 @@ P.list_checkpoints = finetune.route {"GET " .. JOBS .. "/{job_id}/checkpoints",
     created_at = "created_at:time", job_id = function(_, _, p) return p.job_id end,
     metrics = function(doc) return {train_loss = number(doc.loss), epoch = number(doc.epoch)} end})}
 
--- LocalAI would call a finished job stopped, too
+local OVER = {succeeded = true, failed = true, cancelled = true}
+
+-- LocalAI would call a finished job stopped, too; one whose status is not known may well run
 function P.cancel_job(ctx, p)
-  local doc = read_job(ctx, p.job_id).raw
-  if not is_active(doc) then return ctx.fail("conflict", "job %s is %s already", p.job_id, tostring(doc.status)) end
-  assert(ctx:post(job_path(ctx, p.job_id, "/stop"), nil,
-    {query = {save_checkpoint = p.save_checkpoint}, retry = "idempotent"}))
+  local doc, query = read_job(ctx, p.job_id).raw, {save_checkpoint = p.save_checkpoint}
+  if OVER[P.statuses[doc.status]] then return ctx.fail("conflict", "job %s is %s already", p.job_id, doc.status) end
+  for key, value in pairs(p.extra or {}) do query[key] = value end
+  assert(ctx:post(job_path(ctx, p.job_id, "/stop"), nil, {query = query, retry = "idempotent"}))
   return read_job(ctx, p.job_id)
 end
 
 -- With its folder, and the model that was made of it
 P.delete_job = finetune.route {"DELETE " .. JOBS .. "/{job_id}", deleted = "job_id"}
 -- The model that deploy_model made of a job, the job's id being the file's: a compressed archive of its folder
-function P.download_file(ctx, p) return ctx:download(job_path(ctx, p.file_id, "/download"), p) end
+function P.download_file(ctx, p)
+  return ctx:download(job_path(ctx, p.file_id, "/download"), p, {query = p.extra})
+end
 
 -- ---- models ----
 
@@ -263,7 +283,7 @@ P.list_models = finetune.route {"GET /v1/models", page = {whole = true},
 
 -- There is no address of a single model
 function P.get_model(ctx, p)
-  for _, model in ipairs(assert(P.list_models(ctx, {})).data) do
+  for _, model in ipairs(assert(P.list_models(ctx, {extra = p.extra})).data) do
     if model.id == p.model then return model end
   end
   return ctx.fail("not_found", "LocalAI has no model '%s' (a folder is its job's: delete_job removes it)", p.model)
@@ -295,7 +315,7 @@ function P.deploy_model(ctx, p)
     local doc = read_job(ctx, id).raw
     if doc.export_status == "completed" then
       return {id = text(doc.export_model_name) or made.id, status = "deployed", model = p.model, raw = doc}
-    elseif doc.export_status ~= "exporting" then
+    elseif doc.export_status == "failed" then -- anything else, also nothing: not yet
       return ctx.fail("job", "the export of job %s failed: %s", id, text(doc.export_message) or "no reason was given")
     end
   end, {timeout = p.wait_timeout, what = "the export of job " .. id})
@@ -304,8 +324,9 @@ end
 -- For administrators, where LocalAI has users. Of a model that it has not it would say that it is deleted. A task tells
 -- how it went; LocalAI may know the task only a moment later, and answers 500 until then.
 function P.delete_model(ctx, p)
-  assert(P.get_model(ctx, p))
-  local task = assert(to_task(assert(ctx:post("/models/delete/" .. ctx.escape(p.model), nil, {retry = "idempotent"}))))
+  assert(P.get_model(ctx, {model = p.model}))
+  local task = assert(to_task(assert(ctx:post("/models/delete/" .. ctx.escape(p.model), p.extra,
+    {retry = "idempotent"}))))
   return ctx:poll(function()
     local state = assert(ctx:get("/models/jobs/" .. ctx.escape(task.id), {accept = {500}}))
     local words = text(dig(state, "error"))

@@ -49,8 +49,12 @@ local hyperparameters = finetune.hyperparameters {
 }
 
 function P.create_job(ctx, p)
+  local token = text(dig(p.from_checkpoint, "token"))
+  if token then ctx:secret(token) end
   for _, item in ipairs(p.integrations or {}) do
-    if dig(item, "type") == "wandb" and not text(dig(item, "wandb.api_key")) then
+    local key = text(dig(item, "wandb.api_key"))
+    if key then ctx:secret(key) end
+    if dig(item, "type") == "wandb" and not key then
       return ctx.fail("invalid", "integrations: Nebius needs wandb.api_key, the key with which it reports")
     end
   end
@@ -67,16 +71,15 @@ local function segments(name)
   return name
 end
 
+local function root(ctx) return (ctx.config.base_url:gsub("/v1$", "")) end
+
 local function model_route(line, more)
-  more[1], more.to = line, {model = segments}
-  function more.base(ctx) return (ctx.config.base_url:gsub("/v1$", "")) end
+  more[1], more.to, more.base = line, {model = segments}, root
   return finetune.route(more)
 end
 
 local to_deployment = finetune.reader("a model", {id = "name", model = "name", status = "status",
   base_model = "base_model"})
-local create = model_route("POST /v0/models", {body = {"name", "base_model", "source", "description"},
-  value = to_deployment, retry = "never"}) -- a second one would be a second model
 local look = model_route("GET /v0/models/{model}", {value = to_deployment})
 
 P.get_model = model_route("GET /v0/models/{model}", {value = finetune.reader("a model", {id = "name",
@@ -100,13 +103,35 @@ end
 
 local UNKNOWN_LOOKS = 10 -- right after its creation the service may not know the model (404)
 
+-- Sent once: a second one would be a second model. After a lost answer it is looked for by its name, to which the
+-- service may have added something; then those that are active and have it in their names may be it.
+local function create(ctx, p, body)
+  for key, value in pairs(p.extra or {}) do body[key] = value end
+  return ctx:create_once(p, {what = "model", job = to_deployment,
+    request = {url = root(ctx) .. "/v0/models", auth = true, json = body},
+    find = function()
+      local model = look(ctx, {model = body.name})
+      local source, job_id, checkpoint_id = finetune.pick(model and model.raw, "source", "job_id", "checkpoint_id")
+      source = source or job_id and checkpoint_id and job_id .. ":" .. checkpoint_id
+      return source == body.source and model or nil
+    end,
+    list = function()
+      local page, err = super.list_models(ctx, {})
+      local list = {}
+      for _, model in ipairs(page and page.data or {}) do
+        if model.id:find(tostring(body.name), 1, true) then list[#list + 1] = model end
+      end
+      return page and {data = list}, err
+    end})
+end
+
 function P.deploy_model(ctx, p)
   local source, job = source_of(ctx, p.model)
   local base, name = p.base_model or job.model, p.name or job.suffix or job.id
   if not base then return ctx.fail("invalid", "base_model is needed: the model that %s was made from", p.model) end
   if not name then return ctx.fail("invalid", "name is needed: under which the model is to be served") end
-  local made, looks = assert(create(ctx, {name = name, base_model = base, source = source, description = p.description,
-    extra = p.extra})), 0
+  local made, looks = assert(create(ctx, p, {name = name, base_model = base, source = source,
+    description = p.description})), 0
   if p.wait == false or made.status == "active" then return made end
   return ctx:poll(function()
     local model, err = look(ctx, {model = made.id})

@@ -78,7 +78,10 @@ function P.download_file(ctx, p)
   local job_id, step = p.file_id:match "^(ft%-[^:]+):?(%d*)$"
   if not job_id then
     if p.checkpoint then return ctx.invalid("checkpoint", "belongs to a job's id, and %s is none", p.file_id) end
-    return ctx:download("/files/" .. ctx.escape(p.file_id) .. "/content", p)
+    return ctx:download("/files/" .. ctx.escape(p.file_id) .. "/content", p, {query = p.extra})
+  end
+  if step ~= "" and p.checkpoint then
+    return ctx.invalid("checkpoint", "does not go with %s, which is one", p.file_id)
   end
   local query = {ft_id = job_id, checkpoint = p.checkpoint}
   if step ~= "" then
@@ -87,6 +90,7 @@ function P.download_file(ctx, p)
     local job = assert(P.get_job(ctx, {job_id = job_id}))
     query.checkpoint = pick(job.raw, "training_type.type") == "Full" and "model_output_path" or "merged"
   end
+  for key, value in pairs(p.extra or {}) do query[key] = value end
   return ctx:download("/finetune/download", p, {query = query})
 end
 
@@ -334,6 +338,9 @@ local function maker_of(ctx, model)
 end
 
 function P.get_model(ctx, p)
+  if p.extra and next(p.extra) then
+    return ctx.invalid("extra", "has no place: Together has no request for one model")
+  end
   local job = maker_of(ctx, p.model)
   if job then return tuned(job) end
   return to_model(assert(ctx:get("/fine-tunes/models/limits", {query = {model_name = p.model}})))
@@ -343,22 +350,31 @@ end
 function P.delete_model(ctx, p)
   local job = maker_of(ctx, p.model)
   if not job then return ctx.fail("not_found", "no job has made '%s' (a base model cannot be deleted)", p.model) end
-  return {id = p.model, deleted = true, raw = assert(P.delete_job(ctx, {job_id = job.id})).raw}
+  return {id = p.model, deleted = true, raw = assert(P.delete_job(ctx, {job_id = job.id, extra = p.extra})).raw}
 end
 
 -- ---- serving ----
 
-local to_endpoint = reader("an endpoint", {"id", "model", "name", status = "state"})
+local to_endpoint = reader("an endpoint", {"id", "model", "name", "created_at:time", status = "state"})
 local endpoints = route {"GET /endpoints", value = to_endpoint, page = {}, set = {type = "dedicated", mine = true}}
 local delete_endpoint = route {"DELETE /endpoints/{id}", deleted = "id"}
 
--- A dedicated endpoint, paid by the minute until undeploy_model; requests name it by the result's `name`
+-- A dedicated endpoint, paid by the minute until undeploy_model; requests name it by the result's `name`. Sent once:
+-- after a lost answer the endpoints that serve the model may be it.
 function P.deploy_model(ctx, p)
   local least, most = p.min_replicas or 1, p.max_replicas or math.max(p.min_replicas or 1, 1)
   local body = {model = p.model, hardware = p.hardware, display_name = p.name, inactive_timeout = p.inactive_minutes,
     availability_zone = p.availability_zone, autoscaling = {min_replicas = least, max_replicas = most}}
   for key, value in pairs(p.extra or {}) do body[key] = value end
-  return to_endpoint(assert(ctx:post("/endpoints", body, {retry = "never"})))
+  return ctx:create_once(p, {what = "deployment", job = to_endpoint, request = {path = "/endpoints", json = body},
+    list = function()
+      local page, err = endpoints(ctx, {})
+      local list = {}
+      for _, endpoint in ipairs(page and page.data or {}) do
+        if endpoint.model == body.model then list[#list + 1] = endpoint end
+      end
+      return page and {data = list}, err
+    end})
 end
 
 -- Of a model's name: every dedicated endpoint of one's own that serves it; of an endpoint's id or name: that one
@@ -366,7 +382,7 @@ function P.undeploy_model(ctx, p)
   local last
   for _, endpoint in ipairs(assert(endpoints(ctx, {})).data) do
     if endpoint.model == p.model or endpoint.id == p.model or endpoint.name == p.model then
-      assert(delete_endpoint(ctx, {id = endpoint.id}))
+      assert(delete_endpoint(ctx, {id = endpoint.id, extra = p.extra}))
       last = endpoint
     end
   end

@@ -4,6 +4,7 @@ local finetune = require "finetune"
 local live = require "spec.support.live"
 local service = require "spec.support.service"
 local testing = require "finetune.testing"
+local whole = require "spec.support.whole"
 
 local KEY = "az-key-0123456789abcdef"
 local DATED = "2024-10-21"
@@ -11,7 +12,8 @@ local DATED = "2024-10-21"
 local s, other, path
 
 lazy_setup(function()
-  s = service.start {dialect = "azure", job_seconds = 0.2}
+  s = whole.watch(service.start {dialect = "azure", job_seconds = 0.2}, "azure",
+    {more = {connection = true}}) -- of the specs that want no connection to be used again
   other = service.start {auth = "none"} -- another host, to which nothing of ours may go
   path = live.file(live.lines(12))
 end)
@@ -21,6 +23,7 @@ lazy_teardown(function()
   other:stop()
 end)
 before_each(function() s:reset() s:clear() other:clear() end)
+after_each(function() s:check() end)
 
 local function provider(config)
   local settings = {base_url = s.url, api_key = s.key, retry_delay = 0.001, poll_interval = 0.02}

@@ -5,6 +5,7 @@ local live = require "spec.support.live"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
 local testing = require "finetune.testing"
+local whole = require "spec.support.whole"
 
 local KEY = "az-key-0123456789abcdef"
 local DATED = "2024-10-21"
@@ -12,7 +13,7 @@ local DATED = "2024-10-21"
 local s, path
 
 lazy_setup(function()
-  s = service.start {dialect = "azure", job_seconds = 0.2}
+  s = whole.watch(service.start {dialect = "azure", job_seconds = 0.2}, "azure")
   path = live.file(live.lines(12))
 end)
 lazy_teardown(function()
@@ -20,6 +21,7 @@ lazy_teardown(function()
   s:stop()
 end)
 before_each(function() s:reset() s:clear() end)
+after_each(function() s:check() end)
 
 local function provider(config)
   local settings = {base_url = s.url, api_key = s.key, retry_delay = 0.001, poll_interval = 0.02}
@@ -202,7 +204,7 @@ local function check_life(life)
   assert.equal("The job has successfully completed", life.messages[#life.messages])
   assert.truthy(#life.metrics > 0 and life.metrics[1].train_loss)
   assert.truthy(#life.checkpoints > 0)
-  assert.same({id = life.job.id, deleted = true}, life.deleted)
+  assert.same({id = life.job.id, deleted = true, raw = {}}, life.deleted) -- 204
 end
 
 describe("azure: a whole life", function()

@@ -4,6 +4,8 @@ local core = require "finetune.core"
 local finetune = require "finetune"
 local settings = require "spec.provider_contract"
 
+local API = os.getenv "FINE_TUNE_API_DIR" or "../shared/api" -- the services' own descriptions, where somebody has them
+
 local function copy(t)
   local new = {}
   for key, value in pairs(t or {}) do new[key] = value end
@@ -35,6 +37,43 @@ describe("a provider of this tree", function()
       table.sort(pinned)
       assert.same(pinned, open)
     end)
+
+    it(("(%s) has the dataset profile that is pinned"):format(known.name), function()
+      finetune.get_provider(known.name) -- loads it
+      assert.same(settings[known.name].dataset or "none", core.facts(known.name).dataset or "none")
+    end)
+  end
+end)
+
+-- The enum at these keys of the description -> set of words, or nil and why there is none
+local function described_words(described)
+  local path = API .. "/" .. described.file
+  local file <close> = io.open(path)
+  if not file then return nil, ("no %s in %s (FINE_TUNE_API_DIR names its folder)"):format(described.file, API) end
+  local node = assert(core.decode(file:read "a"))
+  for key in described.at:gmatch "%S+" do node = assert(node[key], path .. " has no " .. described.at) end
+  local words = {}
+  for _, word in ipairs(node.enum) do words[word] = true end
+  return words
+end
+
+describe("the pinned statuses", function()
+  for _, known in ipairs(finetune.list_providers()) do
+    local pinned, described = settings[known.name].statuses, settings[known.name].described
+    if described then
+      it(("(%s) are those of the service's own description"):format(known.name), function()
+        local wanted, why = described_words(described)
+        if not wanted then return pending(why) end
+        assert.is_truthy(next(wanted))
+        for word, reason in pairs(described.beyond) do
+          assert.is_nil(wanted[word], word .. " is described by now, and need not be excused: " .. reason)
+          wanted[word] = true
+        end
+        local words = {}
+        for word in pairs(pinned) do words[word] = true end
+        assert.same(wanted, words)
+      end)
+    end
   end
 end)
 
@@ -125,8 +164,21 @@ describe("the contract", function()
     assert.matches("the status became 'failed'", text)
   end)
 
-  it("notices what is unsupported without agreement", function()
+  it("notices a status that is mapped to another one than is pinned", function()
+    local changes = {statuses = {DONE = "succeeded", EXPIRED = "succeeded"}}
+    local function try(pinned) return failing(changes, {service = service, statuses = pinned}) end
+    local wrong = try {DONE = "succeeded", EXPIRED = "failed"}
+    assert.matches("the status 'EXPIRED' became 'succeeded', and not 'failed'", wrong, 1, true)
+    local right = try {DONE = "succeeded", EXPIRED = "succeeded"}
+    assert.not_matches("knows every status", right, 1, true)
+    assert.matches("the status 'ODD' is not mapped", try {DONE = "succeeded", ODD = "failed"}, 1, true)
+    assert.matches("'done' for 'DONE' is not one of ours", try {DONE = "done"}, 1, true)
+  end)
+
+  it("notices what is unsupported without agreement, and lets what is merely absent pass", function()
     assert.matches("upload_file is declared unsupported, which is not agreed",
       failing({}, {unsupported = {list_models = true, delete_model = true}}))
+    local text = failing({}, {unsupported = {upload_file = true, list_models = true, delete_model = true}})
+    assert.not_matches("pause_job", text, 1, true)
   end)
 end)

@@ -6,6 +6,7 @@ local json = require "dkjson"
 local live = require "spec.support.live"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
+local whole = require "spec.support.whole"
 
 local A = "/v1/accounts/acme/"
 local JOBS = "accounts/acme/supervisedFineTuningJobs/"
@@ -19,7 +20,7 @@ local function provider(config)
   return assert(finetune.create_provider("fireworks", settings))
 end
 
-setup(function() s = service.start {dialect = "fireworks", job_seconds = 0.2} end)
+setup(function() s = whole.watch(service.start {dialect = "fireworks", job_seconds = 0.2}, "fireworks") end)
 
 teardown(function() s:stop() end)
 
@@ -29,6 +30,7 @@ before_each(function()
 end)
 
 after_each(live.clean)
+after_each(function() s:check() end)
 
 -- The requests as "METHOD target", where they carry the key and nothing else that is secret
 local function lines()
@@ -441,7 +443,7 @@ describe("fireworks models", function()
     assert.same({deployment.id}, s:state().deployments)
     s:fault {kind = "reset", method = "POST", path = "deployments$"}
     local err = live.failed(p:deploy_model(model))
-    assert.equal("transport", err.kind)
+    assert.equal("conflict", err.kind)
     assert.matches("if it was made all the same, it is /v1/accounts/acme/deployments/ft%-%x+", err.message)
     assert.equal(2, #s:requests {method = "POST"})
   end)

@@ -6,6 +6,7 @@ local json = require "dkjson"
 local live = require "spec.support.live"
 local service = require "spec.support.service"
 local testing = require "finetune.testing"
+local whole = require "spec.support.whole"
 
 local A = "/v1/accounts/acme/"
 local NAME = {filename = "t.jsonl"}
@@ -25,13 +26,14 @@ local function by_storage(config)
   return provider(settings)
 end
 
-setup(function() s = service.start {dialect = "fireworks"} end)
+setup(function() s = whole.watch(service.start {dialect = "fireworks"}, "fireworks") end)
 
 teardown(function() s:stop() end)
 
 before_each(function() s:reset() end)
 
 after_each(live.clean)
+after_each(function() s:check() end)
 
 local function lines()
   local out = {}

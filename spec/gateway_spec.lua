@@ -5,18 +5,27 @@ local json = require "dkjson"
 local live = require "spec.support.live"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
+local whole = require "spec.support.whole"
 
-local s, path
+-- The headers that specs give
+local GIVEN = {["x-portkey-provider"] = true, ["x-portkey-api-key"] = true, ["x-portkey-virtual-key"] = true,
+  ["x-team"] = true}
+
+local s, other, path
 
 lazy_setup(function()
-  s = service.start {job_seconds = 0.1}
+  s = whole.watch(service.start {job_seconds = 0.1}, "openai",
+    {more = GIVEN, query = {custom_llm_provider = "^GET "}, bodied = "^POST .*/cancel$"}) -- LiteLLM reads it there
+  other = service.start() -- another host, which must get no key of ours
   path = live.file(live.lines(12))
 end)
 lazy_teardown(function()
   live.clean()
   s:stop()
+  other:stop()
 end)
-before_each(function() s:reset() s:clear() end)
+before_each(function() s:reset() s:clear() other:clear() end)
+after_each(function() s:check() end)
 
 local function provider(config)
   local settings = {base_url = s.url, api_key = s.key, retry_delay = 0.001, poll_interval = 0.02}
@@ -79,6 +88,76 @@ describe("gateway", function()
     assert.matches("default: gateway\n", output)
     assert.matches("the model is ft:", output)
   end)
+end)
+
+describe("gateway: a fault", function()
+  local PRIVATE = {["x-portkey-api-key"] = "pk-hidden-1", ["x-team"] = "team-hidden-2"}
+
+  -- what meets it -> method, path of the requests, the operation
+  local STEPS = {
+    upload = {"POST", "/files$", function(p) return p:upload_file(path, {filename = "t.jsonl"}) end},
+    ready = {"GET", "/files/", function(p, job)
+      return p:create_job {model = s.model, training_file = job.training_file}
+    end},
+    create = {"POST", "/jobs$", function(p, job)
+      return p:create_job {model = s.model, training_file = job.training_file, wait_for_files = false}
+    end},
+    poll = {"GET", "/jobs/[^/]+$", function(p, job) return p:get_job(job) end},
+    cancel = {"POST", "/cancel$", function(p, job) return p:cancel_job(job) end},
+    list = {"GET", "/jobs$", function(p) return p:list_jobs() end},
+  }
+
+  -- fault -> the kind of error that it makes; a POST that may have been carried out is looked for by its token
+  local FAULTS = {status = "server", reset = "transport", truncate = "decode", html = "decode"}
+
+  local function meet(step, fault)
+    local p <close> = provider {headers = PRIVATE, max_retries = 0}
+    s:set {job_seconds = 60}
+    local file = assert(p:upload_file(path, {filename = "t.jsonl"}))
+    local job = assert(p:create_job {model = s.model, training_file = file})
+    s:clear()
+    fault.method, fault.path, fault.times = step[1], step[2], "always"
+    s:fault(fault)
+    local err = live.failed(step[3](p, job))
+    for _, secret in ipairs {s.key, "hidden"} do assert.is_nil(tostring(err):find(secret, 1, true), tostring(err)) end
+    assert.is_true(s:faults()[1].hits > 0)
+    return err
+  end
+
+  it("that cuts the answer to a creation off is made good: the job is found by its token", function()
+    local p <close> = provider {max_retries = 0}
+    local file = assert(p:upload_file(path, {filename = "t.jsonl"}))
+    s:fault {kind = "truncate", method = "POST", path = "/jobs$"}
+    local job = assert(p:create_job {model = s.model, training_file = file})
+    assert.equal(job.id, (next(s:state().jobs)))
+    assert.equal(1, #s:requests {method = "POST", path = "/jobs$"})
+  end)
+
+  for name, step in pairs(STEPS) do
+    for kind, expected in pairs(name == "create" and {status = "server", reset = "conflict"} or FAULTS) do
+      it(("'%s' at the step %s is an error of its kind"):format(kind, name), function()
+        local err = meet(step, {kind = kind})
+        local fits = err.kind == expected or name == "create" and err.kind == "conflict"
+        assert.is_true(fits, tostring(err))
+      end)
+    end
+
+    it("that sends the step " .. name .. " to another host shows it no credential", function()
+      for _, status in ipairs {302, 307} do
+        local err = meet(step, {kind = "redirect", status = status, location = other.url .. "/models"})
+        assert.equal(step[1] == "GET" and "auth" or "transport", err.kind, tostring(err))
+        for _, request in ipairs(other:requests()) do
+          assert.equal("GET", request.method)
+          local sent = json.encode(request)
+          for _, secret in ipairs {s.key, "hidden"} do assert.is_nil(sent:find(secret, 1, true), sent) end
+          assert.is_nil(request.header.authorization)
+        end
+        assert.equal(step[1] == "GET", #other:requests() > 0)
+        other:clear()
+        s:reset()
+      end
+    end)
+  end
 end)
 
 -- What a program prints in this environment: the URL and the headers of list_models of each setting

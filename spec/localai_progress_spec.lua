@@ -6,16 +6,18 @@ local finetune = require "finetune"
 local json = require "dkjson"
 local live = require "spec.support.live"
 local service = require "spec.support.service"
+local whole = require "spec.support.whole"
 
 local DATA = "examples/data/support.jsonl"
 local failed = live.failed
 
 local s
 
-lazy_setup(function() s = service.start {dialect = "localai", job_seconds = 0.2} end)
+lazy_setup(function() s = whole.watch(service.start {dialect = "localai", job_seconds = 0.2}, "localai") end)
 lazy_teardown(function() s:stop() end)
 before_each(function() s:reset() end)
 after_each(live.clean)
+after_each(function() s:check() end)
 
 local function provider(config)
   local settings = {base_url = s.url, api_key = s.key, retry_delay = 0.001, poll_interval = 0.02, progress_wait = 0.2,
@@ -261,6 +263,8 @@ describe("localai: faults", function()
     {"POST", "/models/delete/", function(p) return p:delete_model "llama-served" end},
     {"GET", "/models/jobs/", function(p) return p:delete_model "llama-served" end},
   }
+  local POSTS = {["/datasets$"] = STEPS[1][3], ["/stop$"] = STEPS[4][3], ["/models/delete/"] = STEPS[7][3],
+    ["/jobs$"] = function(p) return create(p) end}
   for _, step in ipairs(STEPS) do
     it(("of %s %s"):format(step[1], step[2]), function()
       local p <close> = provider {timeout = 0.1, max_retries = 0}
@@ -278,6 +282,87 @@ describe("localai: faults", function()
           if case[3] then assert.matches(case[3], err.message) end
           no_key(err)
         end
+      end
+    end)
+  end
+
+  local function exported(p, how)
+    local job = assert(p:wait(started(p), QUICK))
+    if how then assert(p:deploy_model(job, {name = "mine"})) end
+    return job
+  end
+
+  local function no_word_to(other)
+    for _, r in ipairs(other:requests()) do
+      assert.equal("GET", r.method)
+      assert.is_nil(json.encode(r):find(s.key, 1, true))
+      assert.is_nil(r.header.authorization)
+    end
+  end
+
+  -- an export's steps -> its requests, how many of them go well, the operation, whether the model is there already
+  local EXPORT = {
+    ask = {"POST", "/export$", 0, function(p, job) return p:deploy_model(job, {name = "mine"}) end},
+    poll = {"GET", "/jobs/[^/]+$", 1, function(p, job) return p:deploy_model(job, {name = "mine"}) end},
+    download = {"GET", "/download$", 0, function(p, job) return p:download_file(job) end, true},
+  }
+  local EXPORT_FAULTS = {status = "server", reset = "transport", truncate = "decode", html = "decode"}
+
+  for name, step in pairs(EXPORT) do
+    local function meet(fault)
+      local p <close> = provider {max_retries = 0}
+      local job = exported(p, step[5])
+      s:clear()
+      fault.method, fault.path, fault.skip, fault.times = step[1], step[2], step[3], "always"
+      s:fault(fault)
+      local err = failed(step[4](p, job))
+      no_key(err)
+      assert.is_true(s:faults()[1].hits > 0)
+      assert.equal(name == "download" and 0 or 1, #s:requests {path = "/export$"})
+      return err
+    end
+
+    for kind, expected in pairs(EXPORT_FAULTS) do
+      -- an archive is handed on as it comes: what is in it is not for the provider to judge
+      if name ~= "download" or kind == "status" or kind == "reset" then
+        it(("of an export, step %s: %s"):format(name, kind), function()
+          local err = meet {kind = kind}
+          assert.equal(expected, err.kind, tostring(err))
+        end)
+      end
+    end
+
+    it("of an export, step " .. name .. ": a redirect to another host gets no key", function()
+      local other <close> = service.start {dialect = "localai"}
+      local err = meet {kind = "redirect", status = 307, location = other.url .. "/v1/models"}
+      assert.equal(step[1] == "GET" and "auth" or "transport", err.kind, tostring(err))
+      assert.equal(step[1] == "GET", #other:requests() > 0)
+      no_word_to(other)
+    end)
+  end
+
+  it("a download that ends too early is no success", function()
+    local p <close> = provider {max_retries = 0}
+    local job = exported(p, true)
+    s:fault {kind = "length", how = "long", path = "/download$", times = "always"}
+    local out = live.path()
+    os.remove(out)
+    assert.equal("transport", failed(p:download_file(job, {output = out})).kind)
+    assert.is_nil(io.open(out))
+  end)
+
+  for path, call in pairs(POSTS) do
+    it("a redirected POST goes nowhere: " .. path, function()
+      local other <close> = service.start {dialect = "localai", auth = "none"}
+      s:set {job_seconds = 60}
+      local p <close> = provider {max_retries = 0}
+      local job = started(p)
+      for _, status in ipairs {301, 302, 303, 307, 308} do
+        s:fault {kind = "redirect", status = status, method = "POST", path = path, location = other.url .. "/v1/models"}
+        local err = failed(call(p, job))
+        assert.is_true(err.kind == "transport" or path == "/jobs$" and err.kind == "conflict", tostring(err))
+        no_key(err)
+        assert.equal(0, #other:requests())
       end
     end)
   end

@@ -6,16 +6,20 @@ local json = require "dkjson"
 local live = require "spec.support.live"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
+local whole = require "spec.support.whole"
 
 local DATA = "examples/data/support.jsonl"
 local failed = live.failed
 
 local s
 
-lazy_setup(function() s = service.start {dialect = "localai", job_seconds = 0.2, export_seconds = 0.03} end)
+lazy_setup(function()
+  s = whole.watch(service.start {dialect = "localai", job_seconds = 0.2, export_seconds = 0.03}, "localai")
+end)
 lazy_teardown(function() s:stop() end)
 before_each(function() s:reset() end)
 after_each(live.clean)
+after_each(function() s:check() end)
 
 local function provider(config)
   local settings = {base_url = s.url, api_key = s.key, retry_delay = 0.001, poll_interval = 0.02, progress_wait = 0.3}
@@ -137,10 +141,10 @@ describe("localai", function()
     end)
 
     it("need no key: then none is sent", function()
-      s:set {auth = "none"}
-      local p <close> = assert(finetune.create_provider("localai", {base_url = s.url}))
+      local open <close> = service.start {dialect = "localai", auth = "none"}
+      local p <close> = assert(finetune.create_provider("localai", {base_url = open.url}))
       assert.equal(2, #assert(p:list_models()).data)
-      assert.is_nil(s:requests()[1].header.authorization)
+      assert.is_nil(open:requests()[1].header.authorization)
     end)
 
     it("have the address that LocalAI listens on as their default", function()
@@ -233,7 +237,7 @@ describe("localai", function()
       {{integrations = {{type = "wandb"}}}, "integrations", "not known to LocalAI"},
       {{validation_file = "/data/fine-tune/datasets/a.jsonl"}, "validation_file", "Hugging Face Hub"},
       {{training_type = "qlora"}, "training_type", "full, loha, lokr, lora"},
-      {{seed = 0}, "seed", "from 1"}, {{seed = 1 << 31}, "seed", "2.14748e%+09"},
+      {{seed = 0}, "seed", "from 1"}, {{seed = 1 << 31}, "seed", "2147483647"},
       {{method = "magic"}, "method", "not offered"}, {{extra = {extra_options = "a"}}, nil, "texts"},
       {{method = "reinforcement", grader = {type = "x"}, hyperparameters = {}}, "grader", "reward_functions"},
       {{hyperparameters = {learning_rate_multiplier = 2}}, "hyperparameters.learning_rate_multiplier", "is a factor"},

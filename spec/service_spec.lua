@@ -37,7 +37,7 @@ describe("the loopback service", function()
   end
 
   local function get(path)
-    return ("GET %s HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\n\r\n"):format(path, s.key)
+    return ("GET %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %s\r\n\r\n"):format(path, s.port, s.key)
   end
 
   -- Everything until the end of a raw connection, and what ended it.
@@ -209,6 +209,32 @@ describe("the loopback service", function()
     assert.equal(401, (s:request("GET", "/v1/models", {key = false})))
   end)
 
+  it("answers to its own name and port only, and so does its storage", function()
+    local two <close> = service.start {dialect = "together"}
+    local stored = tonumber(two.storage:match "%d+$")
+    local function status(port, host)
+      local tcp = assert(socket.connect("127.0.0.1", port))
+      tcp:settimeout(5)
+      assert(tcp:send(("GET /v1/fine-tunes HTTP/1.1\r\n%sauthorization: Bearer %s\r\nconnection: close\r\n\r\n")
+        :format(host and ("host: %s\r\n"):format(host) or "", two.key)))
+      local text = tcp:receive "*a"
+      tcp:close()
+      return tonumber(text:match "^HTTP/1.1 (%d+)"), json.decode(text:match "\r\n\r\n(.*)$")
+    end
+    for port, right in pairs {[two.port] = 200, [stored] = 404} do
+      for _, name in ipairs {"127.0.0.1", "localhost"} do
+        assert.equal(right, (status(port, ("%s:%d"):format(name, port))))
+        assert.equal(421, (status(port, ("%s:%d"):format(name, port == stored and two.port or stored))))
+      end
+      for _, host in ipairs {"api.together.ai", "127.0.0.1", "localhost", ("evil.example:%d"):format(port),
+        ("127.0.0.1:%dx"):format(port), ("x@127.0.0.1:%d"):format(port), ""} do
+        assert.equal(421, (status(port, host)), host)
+      end
+      local code, doc = status(port)
+      assert.same({421, "The host '' is not served here."}, {code, doc.error.message})
+    end
+  end)
+
   it("runs and validates graders", function()
     local path = "/fine_tuning/alpha/graders/"
     local body = {grader = drive.grader, model_sample = "x", item = {answer = "x"}}
@@ -257,8 +283,8 @@ describe("the loopback service", function()
       "\r\n\r\n\r\n", "HELO there\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n", ("x"):rep(100000),
       "POST /v1/files HTTP/1.1\r\ncontent-length: -1\r\n\r\n", "\22\3\1\0\200\1",
       "POST /v1/files HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-      ("POST /v1/uploads HTTP/1.1\r\nauthorization: Bearer %s\r\ncontent-length: 9000\r\nconnection: close\r\n\r\n%s")
-        :format(s.key, ("["):rep(9000)),
+      ("POST /v1/uploads HTTP/1.1\r\nhost: localhost:%d\r\nauthorization: Bearer %s\r\ncontent-length: 9000\r\n"
+        .. "connection: close\r\n\r\n%s"):format(s.port, s.key, ("["):rep(9000)),
     } do
       local tcp = connect(text)
       tcp:shutdown("send")
@@ -299,8 +325,8 @@ describe("the loopback service", function()
 
     it("that lose the answer of a request, carried out or not", function()
       local body = json.encode {filename = "b.jsonl", purpose = "fine-tune", bytes = 10, mime_type = "text/plain"}
-      local post = ("POST /v1/uploads HTTP/1.1\r\nauthorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s")
-        :format(s.key, #body, body)
+      local post = ("POST /v1/uploads HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %s\r\n"
+        .. "content-length: %d\r\n\r\n%s"):format(s.port, s.key, #body, body)
       for i, apply in ipairs {false, true} do
         s:fault {kind = "close", apply = apply}
         assert.equal("", (raw(post)))

@@ -4,11 +4,12 @@
 local finetune = require "finetune"
 local json = require "dkjson"
 local service = require "spec.support.service"
+local whole = require "spec.support.whole"
 
 describe("together's results", function()
   local s, p, file
 
-  lazy_setup(function() s = service.start {dialect = "together", job_seconds = 0.2} end)
+  lazy_setup(function() s = whole.watch(service.start {dialect = "together", job_seconds = 0.2}, "together") end)
   lazy_teardown(function() s:stop() end)
 
   before_each(function()
@@ -16,7 +17,7 @@ describe("together's results", function()
     p = assert(finetune.create_provider("together", {api_key = s.key, base_url = s.url, max_retries = 0, timeout = 5}))
     file = s:seed {files = 1}.files[1]
   end)
-  after_each(function() assert.same({}, s:stats().crashes) end)
+  after_each(function() s:check() end)
 
   local function job_with(params)
     local all = {model = s.model, training_file = file}
@@ -131,8 +132,8 @@ describe("together's results", function()
     s:fault {kind = "status", status = 503, path = "/endpoints$"}
     local keen <close> = assert(finetune.create_provider("together", {api_key = s.key, base_url = s.url,
       max_retries = 3, retry_delay = 0.001}))
-    assert.equal("server", select(2, keen:deploy_model(name, {hardware = "1x_nvidia_a100_80gb_sxm"})).kind)
-    assert.equal(1, #s:requests()) -- it costs money: never twice
+    assert.equal("conflict", select(2, keen:deploy_model(name, {hardware = "1x_nvidia_a100_80gb_sxm"})).kind)
+    assert.equal(1, #s:requests {method = "POST"}) -- it costs money: never twice
     local third = assert(p:deploy_model(name, {hardware = "1x_nvidia_a100_80gb_sxm"}))
     assert.equal(third.id, assert(p:undeploy_model(third.id)).id)
   end)

@@ -5,11 +5,12 @@ local finetune = require "finetune"
 local json = require "dkjson"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
+local whole = require "spec.support.whole"
 
 describe("together", function()
   local s, p, file
 
-  lazy_setup(function() s = service.start {dialect = "together", job_seconds = 0.2} end)
+  lazy_setup(function() s = whole.watch(service.start {dialect = "together", job_seconds = 0.2}, "together") end)
   lazy_teardown(function() s:stop() end)
 
   local function provider(config)
@@ -23,7 +24,7 @@ describe("together", function()
     s:reset()
     p, file = provider(), s:seed {files = 1}.files[1]
   end)
-  after_each(function() assert.same({}, s:stats().crashes) end)
+  after_each(function() s:check() end)
 
   local function job_with(params, config)
     local all = {model = s.model, training_file = file}

@@ -24,7 +24,7 @@ local function messages_of(params)
   return invalid("messages", "are missing: give an array of them, or a prompt")
 end
 
--- path: where the service has it, or function(ctx) -> that
+-- path: where the service has it, or function(ctx, params) -> that
 -- -> function(ctx, params) -> {text, finish_reason, usage, raw} | nil, err
 function M.chat(path)
   return function(ctx, params)
@@ -37,8 +37,8 @@ function M.chat(path)
       temperature = params.temperature}
     for key, value in pairs(params.extra or {}) do body[key] = value end
     local response
-    response, err = ctx:request {method = "POST", path = type(path) == "function" and path(ctx) or path, json = body,
-      retry = "idempotent"} -- nothing is made by it
+    response, err = ctx:request {method = "POST", path = type(path) == "function" and path(ctx, params) or path,
+      json = body, retry = "idempotent"} -- nothing is made by it
     if not response then return nil, err end
     local choices = type(response.json) == "table" and response.json.choices
     if type(choices) ~= "table" or type(choices[1]) ~= "table" or type(choices[1].message) ~= "table" then

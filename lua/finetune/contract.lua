@@ -8,8 +8,13 @@
 --   service(state)  a new, working service: the setting `transport` (see testing.routes). It knows the
 --                   file "file-1", the model "model-1", the job "job-1", which has succeeded;
 --                   with state.status set, job-1 has that status, in the service's own word
---   statuses        array: every status that the service documents; each must be mapped
---   unsupported     operation -> the source of that: those it may declare unsupported; any other fails
+--   statuses        {["the service's word"] = "our status", ...}: every status that the service documents. Each must be
+--                   mapped to exactly that; ours are in STATUSES below. Or an array of words: each must be mapped to
+--                   some status of ours, which proves less (EXPIRED -> succeeded would pass)
+--   unsupported     operation -> the source of that: those it may declare unsupported; any other fails. This is held
+--                   against finetune.unsupported(reason) only. An optional operation that P leaves out, with no reason,
+--                   passes: the core answers it with `unsupported`. A required one cannot be left out:
+--                   finetune.register refuses P
 --   config          settings for create_provider
 --   params          operation -> parameters, in place of those below
 --   kinds           operation -> fault -> the kind of error, where it differs from FAULTS
@@ -45,7 +50,8 @@ local FAULTS = {
   list = {{status = 200, body = "[]"}, decode = true},
 }
 
--- Whether it happened is unknown after these: create_job may then say "conflict"
+-- Whether it happened is unknown after these: what begins to cost money may then say "conflict"
+local COSTLY = {create_job = true, deploy_model = true}
 local AMBIGUOUS = {timeout = true, reset = true, ["500"] = true, garbage = true, empty = true, list = true}
 -- These may be answered with a value: a delete may have no body, a download any
 local HARMLESS = {garbage = true, empty = true, list = true}
@@ -192,7 +198,7 @@ end}
 local function fault_kind(self, op, fault, err)
   local special = ((self.options.kinds or {})[op] or {})[fault]
   if special then return err.kind == special end
-  if op == "create_job" and AMBIGUOUS[fault] and err.kind == "conflict" then return true end
+  if COSTLY[op] and AMBIGUOUS[fault] and err.kind == "conflict" then return true end
   return FAULTS[fault][err.kind]
 end
 
@@ -279,12 +285,26 @@ served[#served + 1] = {"passes a status that nobody knows, and does not take it 
   check(not done and err.kind == "timeout", "wait took it for the end: %s", show(err))
 end}
 
+-- options.statuses as an array of {the service's word, ours or nil where any will do}, sorted by the words
+local function documented(statuses)
+  local list = {}
+  for key, value in pairs(statuses or {}) do
+    local pinned = type(key) == "string"
+    list[#list + 1] = {pinned and key or value, pinned and value or nil}
+  end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
+end
+
 served[#served + 1] = {"knows every status that the service documents", function(self)
-  for _, word in ipairs(self.options.statuses or {}) do
+  for _, pair in ipairs(documented(self.options.statuses)) do
+    local word, wanted = pair[1], pair[2]
+    check(not wanted or STATUSES[wanted], "options.statuses: '%s' for '%s' is not one of ours", tostring(wanted), word)
     local instance <close> = self:instance(self:service {status = word})
     local job, err = finish(self:call(instance, "get_job"), "get_job")
     check(job, "status %s: %s", word, show(err))
     check(STATUSES[job.status], "the status '%s' is not mapped", word)
+    check(not wanted or job.status == wanted, "the status '%s' became '%s', and not '%s'", word, job.status, wanted)
     check(job.raw_status == word, "raw_status of '%s' is '%s'", word, tostring(job.raw_status))
   end
 end}

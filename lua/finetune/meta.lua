@@ -105,7 +105,7 @@ function finetune.reader(what, fields) end
 function finetune.pick(doc, ...) end
 
 ---For providers: the operation `sample` of a service that has OpenAI's /chat/completions at this path.
----@param path string|fun(ctx: finetune.ctx): string
+---@param path string|fun(ctx: finetune.ctx, params: table): string
 ---@return fun(ctx: finetune.ctx, params: table): table?, finetune.error? sample
 function finetune.chat(path) end
 

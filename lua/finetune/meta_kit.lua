@@ -123,10 +123,10 @@ function ctx:download(where, p, options) end
 
 ---Sends a creation that costs money at most once. t: request (a request), job = function(document, response) -> job or
 ---nil, err; find = function(ctx) -> the job that is surely this call's own; list = function(ctx) -> a page of recent jobs;
----token; not_made = function(err) -> the service's error says that nothing was made. A lost answer: what `find` finds,
+---what = "job", or what else it is, for words; token; not_made = function(err) -> the service's error says that nothing was made. A lost answer: what `find` finds,
 ---else kind "conflict" with `candidates` from `list`. again = true: the token was given before, so `find` looks first.
 ---@param params table  create_job's parameters
----@param t {request: finetune.request, job: function, find: function?, list: function?, token: string?, not_made: function?}
+---@param t {request: finetune.request, job: function, what: string?, find: function?, list: function?, token: string?, not_made: function?}
 ---@return finetune.job? job, finetune.error? err
 function ctx:create_once(params, t) end
 
@@ -199,7 +199,8 @@ function ctx:or_undo(request, f) end
 ---@return finetune.metric[] rows
 function ctx.metric_rows(list) end
 
----The body of a form, application/x-www-form-urlencoded (a function, no method)
+---The body of a form, application/x-www-form-urlencoded (a function, no method). Raises an error value of kind "invalid"
+---where a value is no text, number or boolean.
 ---@param fields table
 ---@return string
 function ctx.form(fields) end

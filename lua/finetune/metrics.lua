@@ -164,6 +164,9 @@ end
 -- The operation. It runs in a provider's coroutine, in which every wait is allowed.
 function M.list_metrics(ctx, params)
   local self, rows = ctx.provider, {}
+  if params.extra and next(params.extra) then
+    return ctx.invalid("extra", "has no meaning for list_metrics here: it is put together from several requests")
+  end
   local job, err = self:get_job(params.job_id)
   if not job then return nil, err end
   local errors = {}

@@ -24,6 +24,24 @@ function context.slug(words, key)
   return id:sub(1, MOST):gsub("%-$", "") .. "-" .. digest(key)
 end
 
+local FORM = {string = true, number = true, boolean = true}
+
+-- {name = value} of a form -> array of {name, value} as texts, sorted by name. A table has no place in a form: it is
+-- refused (raises an error value of kind "invalid"), not sent as "table: 0x...".
+function M.form_fields(fields)
+  local list = {}
+  for name, value in pairs(fields) do
+    if type(name) ~= "string" or not FORM[type(value)] then
+      error(core.error {kind = "invalid", param = tostring(name),
+        message = ("%s is sent in a form, and must be a text, a number or a boolean, not a %s"):format(tostring(name),
+          type(value))}, 0)
+    end
+    list[#list + 1] = {name = name, value = tostring(value)}
+  end
+  table.sort(list, function(a, b) return a.name < b.name end)
+  return list
+end
+
 -- names.kind("accounts/{account}", "jobs", "oldJobs") -> functions for things in these collections:
 --   name(ctx, id, collection)  "accounts/acme/jobs/ID", {account} being the setting; in the first collection where none
 --                              is said; without an id the name of the collection itself

@@ -50,13 +50,26 @@ function context:count_lines(path)
   return total + (open and 1 or 0)
 end
 
--- A host on this machine, or one that only it can reach (link-local: the metadata of clouds is there)
-local function is_loopback(url)
+local function host_of(url)
   local host = url:match "^%a+://(%[[^%]]*%])" or url:match "^%a+://([^/?#:]*)" or ""
-  host = host:lower():gsub("%.$", "")
-  return host == "localhost" or host:find "%.localhost$" ~= nil or host:find "^%[" ~= nil and (host:find "^%[::1?%]$"
-    or host:find "^%[fe[89ab]" or host:find "^%[::ffff:") ~= nil or host:find "^127%." ~= nil or host == "0.0.0.0"
-    or host:find "^169%.254%." ~= nil or host:find "^%d+$" ~= nil
+  return (host:lower():gsub("%.$", ""))
+end
+
+local function is_loopback(url)
+  local host = host_of(url)
+  return host == "localhost" or host == "[::1]" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
+end
+
+-- More than that: whatever may mean this machine, or what only it can reach (the metadata of clouds, say)
+local NEAR = {"^127%.[%d.]+$", "^169%.254%.[%d.]+$", "^0[%d.x]*$", "^%d+$", "^0x%x+$", "%.localhost$", "^%[::1?%]$",
+  "^%[fe[89ab]", "^%[::ffff:", "^%[0*:"}
+
+local function is_near(url)
+  local host = host_of(url)
+  for _, pattern in ipairs(NEAR) do
+    if host:find(pattern) then return true end
+  end
+  return is_loopback(url)
 end
 
 -- An address that the service gave for a file -> the same | nil, err. Over https it may be any host: the storage is
@@ -67,9 +80,9 @@ function context:storage_url(url)
   local clean = type(url) == "string" and not url:find "[%s%c\\]" and url or ""
   local scheme, host = clean:match "^(%a+)://([^/?#]+)"
   scheme = scheme and not host:find("@", 1, true) and scheme:lower()
-  local is_here, api_is_here = is_loopback(clean), is_loopback(self.config.base_url or "")
-  if scheme == "https" and (not is_here or api_is_here) then return url end
-  if scheme == "http" and is_here and api_is_here then return url end
+  local api_is_here = is_loopback(self.config.base_url or "")
+  if scheme == "https" and (api_is_here or not is_near(clean)) then return url end
+  if scheme == "http" and api_is_here and is_loopback(clean) then return url end
   return nil, core.error {kind = "decode",
     message = "the service's answer has no address of a storage that the file may be sent to"}
 end

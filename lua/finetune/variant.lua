@@ -23,12 +23,23 @@ end
 -- An instance of the C provider `name` on the variant's own, complete settings: instance -> name -> it
 local below = setmetatable({}, {__mode = "k"})
 
+-- The base's traces without what the variant has called a secret since (ctx:secret), of which the base knows nothing
+local function redacted(instance, on_trace)
+  return function(trace)
+    for key, value in pairs(trace) do
+      if type(value) == "string" then trace[key] = core.redact(instance, value) end
+    end
+    return on_trace(trace)
+  end
+end
+
 -- The variant's settings, with `false` where the base's own variables would step in: what the
 -- environment has for one service (OPENAI_API_KEY) is never sent to another.
 local function settled(ctx, name)
   local config = {}
   for key in pairs((core.facts(name) or {}).env or {}) do config[key] = false end
   for key, value in pairs(ctx.config) do config[key] = value end
+  if config.on_trace then config.on_trace = redacted(ctx.provider, config.on_trace) end
   return config
 end
 

@@ -28,8 +28,13 @@ end
 
 return {
   service = service,
-  statuses = {"created", "pending", "running", "succeeded", "cancelled", "failed", "validating_files", "queued",
-    "paused"},
+  -- pending: "created and not queued", as Azure.AI.Agents.Persistent words the same state of a file
+  statuses = {created = "pending", pending = "pending", running = "running", succeeded = "succeeded",
+    cancelled = "cancelled", failed = "failed", validating_files = "validating", queued = "queued", paused = "paused"},
+  described = {file = "azure-2024-10-21.ft.json", at = "definitions FineTuningState",
+    beyond = {validating_files = "v1", queued = "v1", paused = "v1, whose jobs can be paused"}},
+  -- fine-tuning-rest.md: JSONL of chats, at least 10, less than 512 MB; the guide of DPO for preference
+  dataset = {formats = {"chat", "preference"}, min_examples = 10, max_bytes = 512 * 1024 * 1024},
   unsupported = {
     deploy_model = "PUT of management.azure.com, with another token (fine-tuning-rest.md)",
     undeploy_model = "DELETE of management.azure.com, with another token",

@@ -54,16 +54,26 @@ local function service(state)
   })
 end
 
+-- gatewayJobState, which explains PAUSED and DELETED only. What is deleted, or on its way to be, has no result; what
+-- expired has none either; an early stop is the user's own `earlyStop`, and leaves a model. IDLE is taken for waiting.
+local OURS = {
+  pending = "UNSPECIFIED CREATING", validating = "VALIDATING CREATING_INPUT_DATASET",
+  queued = "PENDING RE_QUEUEING IDLE", running = "RUNNING", paused = "PAUSED", finalizing = "WRITING_RESULTS",
+  cancelling = "CANCELLING DELETING DELETING_CLEANING_UP", succeeded = "COMPLETED EARLY_STOPPED",
+  failed = "FAILED EXPIRED", cancelled = "CANCELLED DELETED",
+}
+
 local statuses = {}
-for word in ([[UNSPECIFIED CREATING RUNNING COMPLETED FAILED CANCELLED DELETING WRITING_RESULTS VALIDATING
-    DELETING_CLEANING_UP PENDING EXPIRED RE_QUEUEING CREATING_INPUT_DATASET IDLE CANCELLING EARLY_STOPPED PAUSED
-    DELETED]]):gmatch "%S+" do
-  statuses[#statuses + 1] = "JOB_STATE_" .. word
+for ours, words in pairs(OURS) do
+  for word in words:gmatch "%S+" do statuses["JOB_STATE_" .. word] = ours end
 end
 
 return {
   service = service,
-  statuses = statuses, -- gatewayJobState
+  statuses = statuses,
+  described = {file = "fireworks.ft.json", at = "components schemas gatewayJobState", beyond = {}},
+  -- docs.fireworks.ai, "Supervised fine-tuning": 3 to 3 million examples; "Direct Preference Optimization"
+  dataset = {formats = {"chat", "completion", "preference"}, min_examples = 3, max_examples = 3000000},
   unsupported = { -- the description of the API, 4.259.0
     pause_job = "jobs have :cancel and :resume and no :pause; PAUSED: \"account suspension or manual intervention\"",
     list_events = "no path; jobs have jobProgress",

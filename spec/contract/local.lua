@@ -62,7 +62,8 @@ local SECOND, MODEL = {job_id = "job-2"}, "local:model-1"
 return {
   guard = guard,
   service = service,
-  statuses = {"queued", "running", "paused", "cancelling", "finalizing", "succeeded", "failed", "cancelled"},
+  statuses = {queued = "queued", running = "running", paused = "paused", cancelling = "cancelling",
+    finalizing = "finalizing", succeeded = "succeeded", failed = "failed", cancelled = "cancelled"},
   unsupported = { -- a model of this machine is a folder, and no recipe trains with a grader
     deploy_model = "nothing serves models here: sample runs one once",
     undeploy_model = "nothing serves models here",

@@ -60,7 +60,12 @@ end
 
 return {
   service = localai_service,
-  statuses = {"queued", "loading_model", "loading_dataset", "training", "saving", "completed", "failed", "stopped"},
+  statuses = {queued = "queued", loading_model = "running", loading_dataset = "running", training = "running",
+    saving = "running", -- a checkpoint is told so (trl/backend.py, on_save), and the training goes on
+    completed = "succeeded", failed = "failed", stopped = "cancelled",
+    caching = "running"}, -- core/schema/finetune.go; the last: backend/backend.proto
+  -- trl's SFTTrainer takes `messages`, and `prompt` with `completion`; LOCALAI_UPLOAD_LIMIT is 15 MB
+  dataset = {formats = {"chat", "completion"}, max_bytes = 15 * 1000 * 1000},
   unsupported = { -- core/http/routes/finetuning.go has these routes and no others
     pause_job = "no such route", resume_job = "no such route: a new job resumes from a checkpoint",
     list_files = "datasets: only POST", get_file = "datasets: only POST", delete_file = "datasets: only POST",

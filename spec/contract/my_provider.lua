@@ -19,6 +19,7 @@ end
 
 return {
   service = acme_service,
-  statuses = {"WAITING", "TRAINING", "COMPLETED", "ABORTED", "ERROR"},
+  statuses = {WAITING = "queued", TRAINING = "running", COMPLETED = "succeeded", ABORTED = "cancelled",
+    ERROR = "failed"},
   unsupported = {delete_model = "the example shows how"},
 }

@@ -60,7 +60,15 @@ end
 
 return {
   service = openai_service,
-  statuses = {"validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"},
+  statuses = {validating_files = "validating", queued = "queued", running = "running", paused = "paused",
+    succeeded = "succeeded", failed = "failed", cancelled = "cancelled", canceled = "cancelled"},
+  described = {file = "openai.ft.json", at = "components schemas FineTuningJob properties status", beyond = {
+    paused = "there are pause and resume, and no word for what they do",
+    canceled = "as some gateways spell it",
+  }},
+  -- the error invalid_n_examples: "must have at least 10 examples" (openai-php/client#227). The formats and the size
+  -- depend on the method and on how the file goes up
+  dataset = {min_examples = 10},
   unsupported = { -- openai-openapi 2.3.0 has no such path
     delete_job = "no DELETE of /fine_tuning/jobs/{id}",
     deploy_model = "a fine-tuned model is served under its name at once",

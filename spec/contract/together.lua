@@ -70,9 +70,15 @@ end
 
 return {
   service = together_service,
-  statuses = {"pending", "queued", "running", "compressing", "uploading", "cancel_requested", "cancelled", "error",
-    "completed", -- schema FinetuneJobStatus
-    "user_error"}, -- together-python types/finetune.py
+  -- compressing, uploading: the training is over, its result is not there yet
+  statuses = {pending = "pending", queued = "queued", running = "running", compressing = "finalizing",
+    uploading = "finalizing", cancel_requested = "cancelling", cancelled = "cancelled", error = "failed",
+    user_error = "failed", completed = "succeeded"},
+  described = {file = "together.ft.json", at = "components schemas FinetuneJobStatus",
+    beyond = {user_error = "together-python types/finetune.py"}},
+  -- together-python constants.py: MIN_SAMPLES, MAX_FILE_SIZE_GB = 50.1; utils/files.py: the formats
+  dataset = {formats = {"chat", "completion", "preference"}, min_examples = 1,
+    max_bytes = math.floor(50.1 * 1024 ^ 3)},
   unsupported = { -- openapi 2.0.0 has no such path
     pause_job = "only /fine-tunes/{id}/cancel",
     resume_job = "a new job goes on from_checkpoint of another",

@@ -60,7 +60,7 @@ answer is lost.
 local json = require "dkjson"
 local socket = require "socket"
 
-local M = {}
+local M = {USER_AGENT = "spec/1"} -- of Service:request(), by which its requests are known
 local Service = {}
 Service.__index = Service
 
@@ -152,7 +152,8 @@ end
 local function exchange(port, method, path, headers, body)
   local tcp = assert(socket.connect("127.0.0.1", port))
   tcp:settimeout(CONTROL_TIMEOUT)
-  local head = {("%s %s HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"):format(method, path)}
+  local head = {("%s %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nuser-agent: %s\r\nconnection: close\r\n")
+    :format(method, path, port, M.USER_AGENT)}
   for name, value in pairs(headers) do head[#head + 1] = ("%s: %s\r\n"):format(name, value) end
   if body then head[#head + 1] = ("content-length: %d\r\n"):format(#body) end
   assert(tcp:send(table.concat(head) .. "\r\n" .. (body or "")))

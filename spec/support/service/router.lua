@@ -43,6 +43,14 @@ local function find(req)
   return nil, known
 end
 
+-- A request that was meant for another host, or for the other one of the dialect's two
+local function check_host(req)
+  local port = req.site == "storage" and dialect.storage_port or dialect.port
+  local name, given = (req.header.host or ""):match("^([^:]*):(%d+)$")
+  if (name == "127.0.0.1" or name == "localhost") and tonumber(given) == port then return end
+  reply.reject(421, ("The host '%s' is not served here."):format(req.header.host or ""), nil, "misdirected_request")
+end
+
 local function masked(key) return #key < 12 and "****" or key:sub(1, 8) .. "****" .. key:sub(-4) end
 
 local function refuse_key(given)
@@ -72,6 +80,7 @@ local function read_json(req)
 end
 
 local function dispatch(req)
+  check_host(req)
   authenticate(req)
   local route, ids = find(req)
   if not route and ids then
