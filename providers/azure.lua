@@ -14,6 +14,7 @@
 -- quirks.part_limit); pause, resume and graders on a dated API. An upload in parts ends after 2 hours.
 
 local finetune = require "finetune"
+local slice = require "finetune.paginate".slice
 
 local OPENAI = "https://api.openai.com" -- the base URL that a variant inherits, without /v1
 local DATED = "2024-10-21"                 -- the last stable version
@@ -76,13 +77,13 @@ function P.open(config)
   config.base_url = api_of(config.base_url, dated)
 end
 
-function P.list_files(ctx, p) -- the dated API gives all files at once, and has no limit, after or order
-  for _, name in ipairs(is_dated(ctx.config) and {"limit", "after", "order"} or {}) do
-    if p[name] ~= nil then
-      return ctx.invalid(name, "is not known to the dated API, which gives all files at once (the v1 API knows it)")
-    end
-  end
-  return super.list_files(ctx, p)
+-- The dated API gives all files at once, in its own order: pages are cut here
+function P.list_files(ctx, p)
+  if not is_dated(ctx.config) then return super.list_files(ctx, p) end
+  if p.order ~= nil then return ctx.invalid("order", "is not known to the dated API (the v1 API knows it)") end
+  local page, err = super.list_files(ctx, {purpose = p.purpose, timeout = p.timeout, extra = p.extra})
+  if not page then return nil, err end
+  return slice(page.data, p, page.raw)
 end
 
 local delete = finetune.route {"DELETE /fine_tuning/jobs/{job_id}", deleted = "job_id",

@@ -59,16 +59,18 @@ describe("azure", function()
     end
   end)
 
-  it("list_files of the dated API refuses what it does not know", function()
-    local p <close>, _, log = provider({json = {data = {}}}, DATED)
-    for name, value in pairs {limit = 3, order = "asc", after = "file-1"} do
-      local none, err = p:list_files {[name] = value}
-      assert.is_nil(none)
-      assert.equal("invalid", err.kind)
-      assert.equal(name, err.param)
-    end
-    assert.equal(0, #log)
-    assert(p:list_files {purpose = "fine-tune"})
+  it("list_files of the dated API cuts its own pages, and refuses an order", function()
+    local files = {}
+    for i = 1, 3 do files[i] = {id = "file-" .. i, object = "file"} end
+    local p <close>, _, log = provider({json = {data = files}}, DATED)
+    local page = assert(p:list_files {limit = 2})
+    assert.same({2, true, "file-2"}, {#page.data, page.has_more, page.next})
+    assert.equal("file-3", assert(p:list_files {limit = 2, after = page.next}).data[1].id)
+    for _, request in ipairs(log) do assert.is_nil(testing.query(request.url).limit) end
+    local none, err = p:list_files {order = "asc"}
+    assert.is_nil(none)
+    assert.same({"invalid", "order"}, {err.kind, err.param})
+    assert.equal(2, #log)
     local v1 <close>, _, v1_log = provider({json = {data = {}}}, "v1")
     assert(v1:list_files {limit = 3})
     assert.equal("3", testing.query(v1_log[1].url).limit)
