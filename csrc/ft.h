@@ -166,7 +166,7 @@ typedef struct ft_instance {
   int max_retries;
   int traced, scripted, closed;
   unsigned serial;                          /* never 0, never used twice */
-  const char *proxy, *ca_file, *user_agent; /* or NULL */
+  const char *proxy, *ca_file, *user_agent, *unix_socket; /* or NULL */
 } ft_instance;
 
 const char *ft_op_name(int op);

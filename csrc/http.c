@@ -132,6 +132,8 @@ static int setup_config(CURL *h, const ft_instance *inst) {
     ok &= set_str(h, CURLOPT_PROXY, inst->proxy);
   if (inst->ca_file != NULL)
     ok &= set_str(h, CURLOPT_CAINFO, inst->ca_file);
+  if (inst->unix_socket != NULL)
+    ok &= set_str(h, CURLOPT_UNIX_SOCKET_PATH, inst->unix_socket);
   return ok;
 }
 

@@ -332,10 +332,11 @@ static int create_failed(lua_State *L) { /* error on top -- nil, error */
 /* What libcurl is told at each request. The strings are kept apart from the
    configuration, because a provider in Lua could change that. */
 static void keep_strings(lua_State *L, ft_instance *inst) {
-  const char **const place[] = {&inst->proxy, &inst->ca_file, &inst->user_agent};
-  static const char *const keys[] = {"proxy", "ca_file", "user_agent"};
-  lua_createtable(L, 3, 0);
-  for (int i = 0; i < 3; i++) {
+  const char **const place[] = {&inst->proxy, &inst->ca_file, &inst->user_agent,
+                                &inst->unix_socket};
+  static const char *const keys[] = {"proxy", "ca_file", "user_agent", "unix_socket"};
+  lua_createtable(L, 4, 0);
+  for (int i = 0; i < 4; i++) {
     lua_getfield(L, I_CONFIG, keys[i]);
     *place[i] = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     lua_rawseti(L, -2, i + 1);
@@ -369,7 +370,8 @@ static int complete(lua_State *L, ft_instance *inst) { /* 1, or 0 and an error o
     return 0;
   collect_secrets(L);
   if (!check_base_url(L) || !check_settings(L, inst) || !check_text(L, "user_agent") ||
-      !check_text(L, "proxy") || !check_text(L, "ca_file") || !run_open(L, inst->reg))
+      !check_text(L, "proxy") || !check_text(L, "ca_file") || !check_text(L, "unix_socket") ||
+      !run_open(L, inst->reg))
     return 0;
   collect_secrets(L); /* open may have read a credential from elsewhere */
   keep_strings(L, inst);

@@ -2,13 +2,15 @@
 -- Trains on a cluster of yours, through Slurm: the trainers and the store of `local`, in a folder that this machine and
 -- the nodes see under the same path; a job is a batch job that runs finetune-run there.
 --
--- Settings: root (FINE_TUNE_SLURM_ROOT; that folder), base_url (FINE_TUNE_SLURM_URL: slurmrestd's address; without it
--- sbatch, squeue and scancel are run), api_key (SLURM_JWT) or token_file (FINE_TUNE_SLURM_TOKEN_FILE), else `scontrol
--- token` is asked; user (the token's; USER), api_version ("v0.0.38"; else the newest that slurmrestd has), runner (the
--- path of finetune-run on the nodes, where it is not the one here), slurm_conf (SLURM_CONF for Slurm's programs, where
--- it is not this process's), environment (a table, for the jobs), grace (10: seconds between SIGTERM and SIGKILL;
--- Slurm's own KillWait may be shorter); command, sample_command, recipe_path as of `local`. Resources, as settings and
--- as parameters of create_job: partition, account, qos, gpus, nodes, cpus, memory (MB a node), time (minutes).
+-- Settings: root (FINE_TUNE_SLURM_ROOT; that folder), base_url (FINE_TUNE_SLURM_URL: slurmrestd's address) or
+-- unix_socket (FINE_TUNE_SLURM_SOCKET: the path of its Unix socket; without a token it is asked without one, as
+-- rest_auth/local wants it); without either sbatch, squeue and scancel are run. api_key (SLURM_JWT) or token_file
+-- (FINE_TUNE_SLURM_TOKEN_FILE), else `scontrol token` is asked; user (the token's; USER), api_version ("v0.0.38"; else
+-- the newest that slurmrestd has), runner (the path of finetune-run on the nodes, where it is not the one here),
+-- slurm_conf (SLURM_CONF for Slurm's programs, where it is not this process's), environment (a table, for the jobs),
+-- grace (10: seconds between SIGTERM and SIGKILL; Slurm's own KillWait may be shorter); command, sample_command,
+-- recipe_path as of `local`. Resources, as settings and as parameters of create_job: partition, account, qos, gpus,
+-- nodes, cpus, memory (MB a node), time (minutes).
 --
 -- What its users must know:
 -- * create_job's `extra` goes into Slurm's job: fields of its API over HTTP, options of sbatch (without "--") else.
@@ -18,7 +20,7 @@
 -- * A submission whose answer was lost is looked for by the job's name. Where that does not tell, the error is of kind
 --   "conflict", and create_job with token = err.token finds the job or sends it, in the same folder: two runners cannot
 --   work in it.
--- * Unix sockets of slurmrestd are not supported. v0.0.38 was tried; newer ones only as they are documented.
+-- * v0.0.38 was tried; newer ones only as they are documented.
 
 local finetune = require "finetune"
 local core = require "finetune.core"
@@ -41,8 +43,9 @@ local P = {
   name = "slurm",
   description = "a cluster with Slurm",
   auth = {header = "X-SLURM-USER-TOKEN", prefix = ""},
-  env = {api_key = "SLURM_JWT", base_url = "FINE_TUNE_SLURM_URL", root = "FINE_TUNE_SLURM_ROOT", user = {"USER",
-    "LOGNAME"}, token_file = "FINE_TUNE_SLURM_TOKEN_FILE", recipe_path = "FINE_TUNE_RECIPE_PATH"},
+  env = {api_key = "SLURM_JWT", base_url = "FINE_TUNE_SLURM_URL", unix_socket = "FINE_TUNE_SLURM_SOCKET",
+    root = "FINE_TUNE_SLURM_ROOT", user = {"USER", "LOGNAME"},
+    token_file = "FINE_TUNE_SLURM_TOKEN_FILE", recipe_path = "FINE_TUNE_RECIPE_PATH"},
   needs = {"FINE_TUNE_SLURM_ROOT"},
   config = {"root:string", "user:string", "token_file:string", "api_version:string",
     "runner:string", "slurm_conf:string", "grace:number", "environment:table", "recipe_path:string", "command:table",
@@ -116,6 +119,7 @@ function P.open(config)
   if config.api_version and not config.api_version:find "^v0%.0%.%d+$" then
     return wrong "api_version must be as slurmrestd has it: \"v0.0.38\""
   end
+  if config.unix_socket then config.base_url = config.base_url or "http://localhost" end
   if config.base_url and not config.user then return wrong "there is no user: give the one that the token is for" end
   if config.base_url then config.base_url = config.base_url:gsub("/+$", "") end
   config.api_key = config.api_key or false

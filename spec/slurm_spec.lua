@@ -172,6 +172,18 @@ describe("slurm, over HTTP", function()
     assert.equal("config", select(2, empty:get_job(late)).kind)
   end)
 
+  it("is asked over a Unix socket, without a token", function()
+    local job = assert(create "sleep 30")
+    local socket = cluster.dir .. "/socket/rest"
+    eventually("the socket", 10, function() return core.fs.stat(socket) end)
+    local p <close> = open {base_url = false, api_key = false, unix_socket = socket}
+    eventually("the job runs, by the socket", 30, function()
+      local known = p:get_job(job)
+      return known and known.status == "running"
+    end)
+    assert(provider:cancel_job(job))
+  end)
+
   it("lists what there is", function()
     local page = assert(provider:list_jobs {limit = 2})
     assert.equal(2, #page.data)

@@ -193,7 +193,7 @@ end
 
 -- Settings of create_provider that every provider knows.
 local CONFIG = M.parse("-api_key:string|boolean base_url:string timeout:number connect_timeout:number "
-  .. "max_retries:integer retry_delay:number proxy:string ca_file:string headers:table query:table "
+  .. "max_retries:integer retry_delay:number proxy:string ca_file:string unix_socket:string headers:table query:table "
   .. "user_agent:string on_trace:function transport:function auth:table "
   .. "statuses:table quirks:table dataset:table").fields
 

@@ -73,6 +73,7 @@ function finetune.variant(base, changes) end
 ---@field retry_delay? number  seconds before the first retry (0.5); doubles
 ---@field proxy? string
 ---@field ca_file? string
+---@field unix_socket? string  path: requests go there, whatever host base_url names
 ---@field headers? table<string, string>
 ---@field query? table<string, string>
 ---@field user_agent? string

@@ -58,6 +58,8 @@ end
 
 -- The headers of every request; the token of the setting api_key is the core's to send
 local function headers(ctx)
+  local config = ctx.config -- over a Unix socket slurmrestd may know who asks by itself (rest_auth/local)
+  if config.unix_socket and not config.api_key and not config.token_file then return {} end
   local list = {["X-SLURM-USER-NAME"] = ctx.config.user}
   if not ctx.config.api_key then
     local token = assert(token_of(ctx))

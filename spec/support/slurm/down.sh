@@ -2,7 +2,7 @@
 # down.sh DIR: ends what up.sh DIR started: its daemons, by their ids, then whatever of its jobs is left, by the
 # SLURM_CONF in their environment.
 dir=$(cd "$1" && pwd) || exit 0
-for name in slurmrestd slurmctld slurmd; do
+for name in slurmrestd slurmrestd-local slurmctld slurmd; do
   [ ! -f "$dir/run/$name" ] || kill -9 "$(cat "$dir/run/$name")" 2>/dev/null
   rm -f "$dir/run/$name"
 done

@@ -47,5 +47,9 @@ start slurmd slurmd -D -N localhost
 until_is idle
 # it refuses to run as root; the token is what makes it take those of its callers
 SLURM_JWT=daemon start slurmrestd slurmrestd -u nobody -a rest_auth/jwt -s openapi/v0.0.38 "127.0.0.1:$4"
+# and one on a Unix socket, which takes whom the kernel names: whoever it runs as
+mkdir -p "$dir/socket"
+chmod 777 "$dir/socket"
+start slurmrestd-local slurmrestd -u nobody -a rest_auth/local -s openapi/v0.0.38 "unix:$dir/socket/rest"
 [ -z "${OWNER:-}" ] || setsid sh -c 'while kill -0 "$1" && [ -d "$2/run" ]; do sleep 1; done
   [ ! -d "$2/run" ] || { "$3/down.sh" "$2"; rm -rf "$2"; }' sh "$OWNER" "$dir" "$here" >/dev/null 2>&1 </dev/null &
