@@ -6,6 +6,7 @@
 -- portal shows of a deployment, {endpoint}/openai/deployments/... (then without its query); api_key goes in api-key,
 -- ad_token (an Entra token) in Authorization: Bearer: of the two the one that was given as an argument, else the token.
 -- `resource` is the account's name in the commands below; else it is the host's first label.
+-- Its pages ask for UTF-8 with a BOM; files without one are said to be taken [unverified], and none is added.
 -- Sources: Azure/azure-rest-api-specs AzureOpenAI/authoring/stable/2024-10-21/azureopenai.json (3ecc209) for the dated
 -- API; MicrosoftDocs/azure-ai-docs articles/foundry/openai/includes/fine-tuning-rest.md (021e88f) and its v1 reference;
 -- az: Azure/azure-cli#28336; part without type: azure-sdk-for-net#44710; 100 MB: microsoft-foundry/fine-tuning#31.
