@@ -165,7 +165,7 @@ typedef struct ft_instance {
   double timeout, connect_timeout, retry_delay; /* seconds */
   int max_retries;
   int traced, scripted, closed;
-  unsigned serial;                          /* never 0, never used twice */
+  unsigned serial;                                        /* never 0, never used twice */
   const char *proxy, *ca_file, *user_agent, *unix_socket; /* or NULL */
 } ft_instance;
 
