@@ -56,11 +56,11 @@ static int wrong(char *why, size_t room, const char *format, ...) {
 /* The whole file, with a '\0' behind it; NULL: errno */
 static char *read_whole(const char *path, size_t *n) {
   struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
   char *text = NULL;
   *n = 0;
   if (fd >= 0 && fstat(fd, &st) == 0) {
-    errno = st.st_size > JOB_MAX ? EFBIG : 0;
+    errno = !S_ISREG(st.st_mode) ? EINVAL : st.st_size > JOB_MAX ? EFBIG : 0;
     text = errno == 0 ? malloc((size_t)st.st_size + 1) : NULL;
   }
   ssize_t got = 1;
@@ -170,9 +170,16 @@ static char **take_env(ft_json *j) {
       return NULL;
     }
     size_t k = ft_json_unescape(key, pair);
+    int good = k > 0 && memchr(pair, '\0', k) == NULL && memchr(pair, '=', k) == NULL;
     pair[k] = '=';
     strcpy(pair + k + 1, value);
     env[n] = pair;
+    if (!good) {
+      for (size_t i = 0; i <= n; i++)
+        free(env[i]);
+      free(env);
+      return NULL;
+    }
   }
   return env;
 }

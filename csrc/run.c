@@ -211,6 +211,39 @@ static pid_t start_trainer(const ft_job *job, const ft_step *step) {
   return e == 0 ? pid : -1;
 }
 
+/* A process that does nothing but outlive us: when we are killed, its end of the pipe tells it,
+   and it ends the trainer's group, which knows nothing of us. -1: there is none. */
+static int leash = -1;
+
+static pid_t guard(pid_t group) {
+  int ends[2];
+  char byte;
+  if (pipe(ends) != 0)
+    return -1;
+  pid_t pid = fork();
+  if (pid == 0) {
+    close(ends[1]);
+    while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+      ;
+    kill(-group, SIGKILL);
+    _exit(0);
+  }
+  close(ends[0]);
+  fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+  leash = ends[1];
+  return pid;
+}
+
+static void unguard(pid_t pid) {
+  if (pid > 0) {
+    kill(pid, SIGKILL); /* before the pipe closes: the group is swept by ourselves */
+    waitpid(pid, NULL, 0);
+  }
+  if (leash >= 0)
+    close(leash);
+  leash = -1;
+}
+
 /* Waits for its end, and hands on what it is to be told -> its wait status */
 static int supervise(const ft_job *job, pid_t pid) {
   int status;
@@ -239,6 +272,7 @@ static void sweep(pid_t group) {
   kill(-group, SIGKILL);
   snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
   for (int i = 0; i < 100; i++) {
+    alarm_in(0);
     FILE *f = fopen(path, "re");
     while (f != NULL && fscanf(f, "%ld", &orphan) == 1)
       kill((pid_t)orphan, SIGKILL);
@@ -247,8 +281,10 @@ static void sweep(pid_t group) {
     if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
       return;
     alarm_in(0.02);
-    next_signal();
+    int sig = next_signal();
+    cancelled |= sig == SIGTERM || sig == SIGINT; /* no further step then */
   }
+  alarm_in(0);
 }
 
 /* ---- the ending ---- */
@@ -299,8 +335,10 @@ static int run_step(const ft_job *job, const ft_step *step, ft_ending *e) {
   if (e->started_at == 0)
     e->started_at = wall(CLOCK_REALTIME);
   ft_started_write("started.json", pid, e->started_at);
+  pid_t watchdog = guard(pid);
   int status = supervise(job, pid);
   alarm_in(0);
+  unguard(watchdog);
   sweep(pid);
   measure(e, status);
   return status == 0 && !cancelled;
@@ -390,6 +428,10 @@ int main(int argc, char **argv) {
   close_others(tell);
   if (ft_lock_take("lock") < 0)
     return complain("lock");
+  if (access("exit.json", F_OK) == 0) { /* it ended while we came for the lock */
+    fputs("finetune-run: exit.json: the job has ended already\n", stderr);
+    return 1;
+  }
   if (!open_output())
     return complain("log");
   if (tell >= 0) {

@@ -12,7 +12,7 @@
 -- * upload_file checks the examples and stores a copy: a link would change with your file. check = false stores any
 --   bytes, for a trainer that reads something else. A job has links to its files, so delete_file does not disturb it.
 -- * A job's end is worked up (its model stored) by the first look at it: get_job, list_jobs, wait, follow.
--- * Killing the runner ends its trainer; what that trainer had started lives on where it left the process group.
+-- * Killing the runner ends its trainer and its process group; what left that group lives on.
 
 local finetune = require "finetune"
 local core = require "finetune.core"

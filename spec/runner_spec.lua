@@ -128,6 +128,8 @@ describe("finetune-run", function()
     for i, bad in ipairs {"", "{", "[]", "{}", '{"steps":[]}', '{"steps":{}}', '{"steps":["true"]}', '{"steps":[{}]}',
       '{"steps":[{"argv":[]}]}', '{"steps":[{"argv":["a",1]}]}', '{"steps":[{"argv":["a\\u0000b"]}]}',
       '{"steps":[{"argv":["a"],"stdout":1}]}', '{"steps":[{"argv":["a"],"argv":["b"]}]}', "{" .. good .. ',"env":[]}',
+      "{" .. good .. ',"env":{"A=B":"c"}}', "{" .. good .. ',"env":{"":"c"}}',
+      "{" .. good .. ',"env":{"N\\u0000":"c"}}',
       "{" .. good .. "," .. good .. "}", "{" .. good .. ',"env":{"A":1}}', "{" .. good .. ',"slot_count":0}',
       "{" .. good .. ',"grace":-1}', "{" .. good .. ',"cwd":7}', ("["):rep(100)} do
       path = job(bad, "bad" .. i)
@@ -202,6 +204,14 @@ describe("finetune-run", function()
       assert.is_nil(ending(path))
     end
     eventually(function() return not lives "sleep 4322" end, "a trainer lives on")
+  end)
+
+  it("takes what its trainer started along, too", function()
+    local path = job(script "sleep 4323 & wait")
+    run(path, "-d")
+    eventually(function() return lives "sleep 4323" end)
+    shell.must("kill -9 " .. assert(runner_of(path)))
+    eventually(function() return not lives "sleep 4323" end, "a trainer's child lives on")
   end)
 
   it("waits for a slot, in the order of arrival, whatever dies in the queue", function()
