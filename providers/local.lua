@@ -114,33 +114,18 @@ function P.get_job(ctx, p)
   return job_now(ctx, p)
 end
 
-local function has_metadata(wanted)
-  return wanted and function(job)
-    for key, value in pairs(wanted) do
-      if stores.object(job.metadata)[key] ~= value then return false end
-    end
-    return true
-  end
-end
-
 function P.list_jobs(ctx, p)
   local store = store_of(ctx)
   return store:page(ctx, p, "jobs", function(id)
     local doc = jobs.load(ctx, store, id)
     return doc and jobs.value(ctx, doc)
-  end, has_metadata(p.metadata))
-end
-
-local function refuse_ended(ctx, doc)
-  if jobs.FINAL[doc.status] or doc.status == "finalizing" then
-    assert(ctx.fail("conflict", "job %s is %s already", doc.id, doc.status))
-  end
+  end, jobs.with_metadata(p.metadata))
 end
 
 -- What it is a moment later: a queued job ends at once, a trainer may take its time
 function P.cancel_job(ctx, p)
   local doc = need_job(ctx, p)
-  refuse_ended(ctx, doc)
+  jobs.refuse_ended(ctx, doc)
   assert(supervise.cancel(doc.dir))
   local limit = core.now() + SETTLE
   repeat
@@ -152,28 +137,19 @@ end
 
 function P.pause_job(ctx, p)
   local doc = need_job(ctx, p)
-  refuse_ended(ctx, doc)
+  jobs.refuse_ended(ctx, doc)
   assert(supervise.pause(doc.dir))
   return job_now(ctx, p)
 end
 
 function P.resume_job(ctx, p)
   local doc = need_job(ctx, p)
-  refuse_ended(ctx, doc)
+  jobs.refuse_ended(ctx, doc)
   assert(supervise.resume(doc.dir))
   return job_now(ctx, p)
 end
 
--- With its log and its checkpoints; its model stays
-function P.delete_job(ctx, p)
-  local doc = need_job(ctx, p)
-  if not jobs.FINAL[doc.status] and doc.status ~= "finalizing" then
-    return ctx.fail("conflict", "job %s is %s: cancel it before it is deleted", doc.id, doc.status)
-  end
-  assert(store_of(ctx):remove("jobs", p.job_id))
-  return {id = p.job_id, deleted = true}
-end
-
+function P.delete_job(ctx, p) return jobs.delete(ctx, store_of(ctx), need_job(ctx, p)) end
 function P.list_events(ctx, p) return jobs.events(ctx, p, need_job(ctx, p)) end
 function P.list_checkpoints(ctx, p) return jobs.checkpoints(ctx, p, need_job(ctx, p)) end
 

@@ -159,21 +159,12 @@ function P.get_job(ctx, p)
   return value(ctx, need_job(ctx, p))
 end
 
-local function has_metadata(wanted)
-  return wanted and function(job)
-    for key, text in pairs(wanted) do
-      if stores.object(job.metadata)[key] ~= text then return false end
-    end
-    return true
-  end
-end
-
 function P.list_jobs(ctx, p)
   local store, look = store_of(ctx), looking(ctx)
   return store:page(ctx, p, "jobs", function(id)
     local doc = jobs.load(ctx, store, id, look)
     return doc and value(ctx, doc)
-  end, has_metadata(p.metadata))
+  end, jobs.with_metadata(p.metadata))
 end
 
 function P.list_events(ctx, p) return jobs.events(ctx, p, need_job(ctx, p)) end
@@ -321,12 +312,6 @@ end
 
 -- ---- ending one ----
 
-local function refuse_ended(ctx, doc)
-  if jobs.FINAL[doc.status] or doc.status == "finalizing" then
-    assert(ctx.fail("conflict", "job %s is %s already", doc.id, doc.status))
-  end
-end
-
 -- Was a cancellation refused, so that nothing will come of it?
 local function is_no(err)
   return err.kind == "auth" or err.kind == "permission" or err.kind == "config" or err.message:find "denied" ~= nil
@@ -335,7 +320,7 @@ end
 -- The mark comes first: whoever looks later knows who wanted that
 function P.cancel_job(ctx, p)
   local doc = need_job(ctx, p)
-  refuse_ended(ctx, doc)
+  jobs.refuse_ended(ctx, doc)
   local ok, words = core.fs.write(doc.dir .. "/cancel", "")
   if not ok then return stores.failed(words) end
   local record = stores.object(stores.read_json(doc.dir .. "/slurm.json"))
@@ -352,15 +337,7 @@ function P.cancel_job(ctx, p)
   return value(ctx, doc)
 end
 
--- With its log and its checkpoints; its model stays
-function P.delete_job(ctx, p)
-  local doc = need_job(ctx, p)
-  if not jobs.FINAL[doc.status] and doc.status ~= "finalizing" then
-    return ctx.fail("conflict", "job %s is %s: cancel it before it is deleted", doc.id, doc.status)
-  end
-  assert(store_of(ctx):remove("jobs", p.job_id))
-  return {id = p.job_id, deleted = true}
-end
+function P.delete_job(ctx, p) return jobs.delete(ctx, store_of(ctx), need_job(ctx, p)) end
 
 for op, why in pairs {
   pause_job = "suspending a job is for Slurm's operators: scontrol suspend",

@@ -314,4 +314,32 @@ function M.pace(store, recipe, epochs)
   return list[(#list + 1) // 2], #list
 end
 
+-- ---- what every provider with a store does alike ----
+
+-- A filter for store:page: the jobs that have all of these pairs; nil where nothing is asked
+function M.with_metadata(wanted)
+  return wanted and function(job)
+    for key, value in pairs(wanted) do
+      if stores.object(job.metadata)[key] ~= value then return false end
+    end
+    return true
+  end
+end
+
+-- Raises kind "conflict" where there is nothing left to cancel or to pause
+function M.refuse_ended(ctx, doc)
+  if M.FINAL[doc.status] or doc.status == "finalizing" then
+    assert(ctx.fail("conflict", "job %s is %s already", doc.id, doc.status))
+  end
+end
+
+-- Deletes an ended job, with its log and its checkpoints; its model stays
+function M.delete(ctx, store, doc)
+  if not M.FINAL[doc.status] and doc.status ~= "finalizing" then
+    return ctx.fail("conflict", "job %s is %s: cancel it before it is deleted", doc.id, doc.status)
+  end
+  assert(store:remove("jobs", doc.id))
+  return {id = doc.id, deleted = true}
+end
+
 return M
