@@ -4,9 +4,7 @@
 */
 #include "dataset.h"
 #include "ft.h"
-#include "jobdir.h"
 
-#include <errno.h>
 #include <lualib.h>
 #include <string.h>
 #include <time.h>
@@ -203,23 +201,6 @@ static int core_now(lua_State *L) {
   return 1;
 }
 
-/* path of a lock -> the pid of its holder, false where nobody holds it; nil, words */
-static int core_lock_holder(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  pid_t pid = ft_lock_holder(path);
-  if (pid < 0) {
-    int e = errno;
-    lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", path, strerror(e));
-    return 2;
-  }
-  if (pid > 0)
-    lua_pushinteger(L, (lua_Integer)pid);
-  else
-    lua_pushboolean(L, 0);
-  return 1;
-}
-
 static int core_wall(lua_State *L) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
@@ -272,7 +253,6 @@ static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"random_token", ft_random_token},
                                           {"now", core_now},
                                           {"wall", core_wall},
-                                          {"lock_holder", core_lock_holder},
                                           {"dataset", ft_dataset_new},
                                           {NULL, NULL}};
 

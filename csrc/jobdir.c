@@ -153,6 +153,12 @@ static size_t count_members(ft_json j) {
   return n;
 }
 
+static void free_env(char **env) {
+  for (char **pair = env; pair != NULL && *pair != NULL; pair++)
+    free(*pair);
+  free(env);
+}
+
 /* "NAME=value" for each member, each in memory of its own; NULL where one is no string */
 static char **take_env(ft_json *j) {
   ft_slice key;
@@ -162,24 +168,14 @@ static char **take_env(ft_json *j) {
   size_t n = 0;
   for (ft_json_enter(j); env != NULL && ft_json_member(j, &key); n++) {
     const char *value = take_text(j);
-    char *pair = value != NULL ? malloc(key.n + strlen(value) + 2) : NULL;
-    if (pair == NULL) {
-      for (size_t i = 0; i < n; i++)
-        free(env[i]);
-      free(env);
+    char *pair = env[n] = value != NULL ? malloc(key.n + strlen(value) + 2) : NULL;
+    size_t k = pair != NULL ? ft_json_unescape(key, pair) : 0;
+    if (k == 0 || memchr(pair, '\0', k) != NULL || memchr(pair, '=', k) != NULL) {
+      free_env(env);
       return NULL;
     }
-    size_t k = ft_json_unescape(key, pair);
-    int good = k > 0 && memchr(pair, '\0', k) == NULL && memchr(pair, '=', k) == NULL;
     pair[k] = '=';
     strcpy(pair + k + 1, value);
-    env[n] = pair;
-    if (!good) {
-      for (size_t i = 0; i <= n; i++)
-        free(env[i]);
-      free(env);
-      return NULL;
-    }
   }
   return env;
 }
@@ -235,29 +231,15 @@ int ft_job_read(ft_job *job, const char *path, char *why, size_t room) {
 }
 
 void ft_job_free(ft_job *job) {
-  for (char **pair = job->env; pair != NULL && *pair != NULL; pair++)
-    free(*pair);
   for (int i = 0; i < job->nsteps; i++)
     free(job->steps[i].argv);
-  free(job->env);
+  free_env(job->env);
   free(job->steps);
   free(job->text);
   memset(job, 0, sizeof *job);
 }
 
 /* ---- what the runner writes ---- */
-
-static int write_whole(const char *path, const char *text, size_t n) {
-  ft_outfile f;
-  int e = ft_outfile_open(&f, path);
-  if (e != 0)
-    return e;
-  e = ft_outfile_write(&f, text, n);
-  if (e == 0)
-    return ft_outfile_commit(&f);
-  ft_outfile_abort(&f);
-  return e;
-}
 
 /* `text` as JSON, at most so long that it fits; bytes that are not ASCII become '?',
    because nobody knows their encoding */
@@ -281,11 +263,11 @@ int ft_ending_write(const ft_ending *e, const char *path) {
       "\"max_rss\": %.0f}\n",
       e->reason, message, e->step, e->code, e->signal, e->started_at, e->finished_at, e->wall,
       e->cpu, e->max_rss);
-  return write_whole(path, text, (size_t)n);
+  return ft_outfile_save(path, text, (size_t)n);
 }
 
 int ft_started_write(const char *path, pid_t pid, double at) {
   char text[128];
   int n = snprintf(text, sizeof text, "{\"pid\": %ld, \"started_at\": %.3f}\n", (long)pid, at);
-  return write_whole(path, text, (size_t)n);
+  return ft_outfile_save(path, text, (size_t)n);
 }

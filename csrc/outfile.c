@@ -99,3 +99,15 @@ void ft_outfile_abort(ft_outfile *f) {
     unlink(f->temp);
   outfile_forget(f);
 }
+
+int ft_outfile_save(const char *path, const void *bytes, size_t n) {
+  ft_outfile f;
+  int e = ft_outfile_open(&f, path);
+  if (e != 0)
+    return e;
+  e = ft_outfile_write(&f, bytes, n);
+  if (e == 0)
+    return ft_outfile_commit(&f);
+  ft_outfile_abort(&f);
+  return e;
+}

@@ -21,5 +21,7 @@ int ft_outfile_open(ft_outfile *f, const char *path);
 int ft_outfile_write(ft_outfile *f, const void *bytes, size_t n);
 int ft_outfile_commit(ft_outfile *f); /* closes in any case; on failure nothing is left behind */
 void ft_outfile_abort(ft_outfile *f); /* idempotent */
+/* the whole file at once */
+int ft_outfile_save(const char *path, const void *bytes, size_t n);
 
 #endif

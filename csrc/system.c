@@ -5,6 +5,7 @@
 */
 #include "ft.h"
 
+#include "jobdir.h"
 #include "proc.h"
 
 #include <dirent.h>
@@ -82,17 +83,8 @@ static int fs_stat(lua_State *L) {
 /* path, bytes: the file appears whole or not at all, and is on the disk */
 static int fs_write(lua_State *L) {
   size_t n;
-  ft_outfile f;
   const char *path = check_path(L, 1), *bytes = luaL_checklstring(L, 2, &n);
-  int e = ft_outfile_open(&f, path);
-  if (e != 0)
-    return told(L, path, e);
-  e = ft_outfile_write(&f, bytes, n);
-  if (e != 0)
-    ft_outfile_abort(&f);
-  else
-    e = ft_outfile_commit(&f);
-  return told(L, path, e);
+  return told(L, path, ft_outfile_save(path, bytes, n));
 }
 
 /* ---- the first names of a directory ---- */
@@ -158,6 +150,19 @@ static int fs_names(lua_State *L) {
 static const luaL_Reg fs_functions[] = {
     {"mkdir", fs_mkdir}, {"remove", fs_remove}, {"rename", fs_rename}, {"link", fs_link},
     {"stat", fs_stat},   {"write", fs_write},   {"names", fs_names},   {NULL, NULL}};
+
+/* core.lock_holder(path) -> the pid of who holds the lock, false: nobody; nil, words, errno */
+static int core_lock_holder(lua_State *L) {
+  const char *path = check_path(L, 1);
+  pid_t pid = ft_lock_holder(path);
+  if (pid < 0)
+    return told(L, path, errno);
+  if (pid > 0)
+    lua_pushinteger(L, (lua_Integer)pid);
+  else
+    lua_pushboolean(L, 0);
+  return 1;
+}
 
 /* ---- core.spawn ---- */
 
@@ -294,6 +299,8 @@ void ft_system_open(lua_State *L) { /* [-0, +0] into the module table on top */
   lua_setfield(L, -2, "fs");
   lua_pushcfunction(L, core_spawn);
   lua_setfield(L, -2, "spawn");
+  lua_pushcfunction(L, core_lock_holder);
+  lua_setfield(L, -2, "lock_holder");
   lua_pushcfunction(L, core_kill);
   lua_setfield(L, -2, "kill");
 }
