@@ -201,6 +201,18 @@ static int core_now(lua_State *L) {
   return 1;
 }
 
+static int core_on_cancel(lua_State *L) { /* call, request or nil; for ctx:on_cancel */
+  ft_call *c = ft_call_check(L, FT_CALL);
+  lua_settop(L, 2);
+  ft_call_on_cancel(L, c);
+  return 0;
+}
+
+static int core_add_secret(lua_State *L) { /* call, value; for ctx:secret */
+  api_secret(L, ft_call_check(L, FT_CALL), luaL_checkstring(L, 2));
+  return 0;
+}
+
 static int core_wall(lua_State *L) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
@@ -251,6 +263,8 @@ static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"list_dir", ft_list_dir},
                                           {"file_info", core_file_info},
                                           {"random_token", ft_random_token},
+                                          {"on_cancel", core_on_cancel},
+                                          {"add_secret", core_add_secret},
                                           {"now", core_now},
                                           {"wall", core_wall},
                                           {"dataset", ft_dataset_new},

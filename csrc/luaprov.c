@@ -34,34 +34,11 @@ static void cancelled(lua_State *L, ft_call *c) {
     close_coroutine(L, co);
 }
 
-/* request or nil -- ; upvalue: the call. For ctx:on_cancel, which checks it */
-static int set_abort(lua_State *L) {
-  lua_settop(L, 1);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, FT_CALL);
-  ft_getapi(L)->on_cancel(L, lua_touserdata(L, FT_CALL));
-  return 0;
-}
-
-/* value -- ; upvalue: the call. For ctx:secret */
-static int add_secret(lua_State *L) {
-  const char *value = luaL_checkstring(L, 1);
-  lua_settop(L, 1);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, FT_CALL);
-  ft_getapi(L)->secret(L, lua_touserdata(L, FT_CALL), value);
-  return 0;
-}
-
 /* ctx: what a provider's function gets first; its methods are http.lua's */
 static void push_ctx(lua_State *L, ft_call *c, const ft_api *api) {
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 5);
   lua_pushvalue(L, FT_CALL);
-  lua_pushcclosure(L, add_secret, 1);
-  lua_setfield(L, -2, "add_secret");
-  lua_pushvalue(L, FT_CALL);
-  lua_pushcclosure(L, set_abort, 1);
-  lua_setfield(L, -2, "set_abort");
+  lua_setfield(L, -2, "call");
   lua_pushvalue(L, FT_CONFIG);
   lua_setfield(L, -2, "config");
   api->push_instance(L, c);

@@ -47,14 +47,14 @@ end
 -- Keeps one request (nil: none any more) that is sent, detached, if the operation is cancelled from here on
 function context:on_cancel(request)
   if request ~= nil and type(request) ~= "table" then wrong("on_cancel", "a request, a table, or nil", request) end
-  self.set_abort(request)
+  core.on_cancel(self.call, request)
 end
 
 -- From here on the value is redacted from this instance's errors and traces, as its key is: for
 -- secrets that come with a parameter
 function context:secret(value)
   if type(value) ~= "string" then wrong("secret", "a string", value) end
-  self.add_secret(value)
+  core.add_secret(self.call, value)
 end
 
 function context.sleep(_, seconds)
