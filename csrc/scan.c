@@ -10,8 +10,10 @@ static const char ENDS[] = "the text ends in the middle of a value";
 static const char ENDS_STRING[] = "the text ends inside a string; a closing quote is missing";
 
 typedef struct Scan {
-  const unsigned char *p, *end;
+  const unsigned char *p, *end, *begin;
   const char *why; /* set with p at the fault */
+  ft_node *nodes;
+  size_t room, count; /* of nodes: there, and needed so far */
 } Scan;
 
 static int fault(Scan *S, const char *why) {
@@ -28,6 +30,29 @@ static int space(Scan *S) {
   while (S->p < S->end && (*S->p == ' ' || *S->p == '\n' || *S->p == '\t' || *S->p == '\r'))
     S->p++;
   return peek(S);
+}
+
+/* ---- nodes ---- */
+
+/* A node for what lies in [from, p): its index */
+static size_t note(Scan *S, int type, int flags, const unsigned char *from, size_t n) {
+  size_t i = S->count++;
+  if (i < S->room) {
+    ft_node *node = &S->nodes[i];
+    node->at = (uint32_t)(from - S->begin);
+    node->n = (uint32_t)n;
+    node->next = (uint32_t)i + 1;
+    node->type = (uint8_t)type;
+    node->flags = (uint8_t)flags;
+  }
+  return i;
+}
+
+static void note_end(Scan *S, size_t i) { /* behind the bracket that closes it */
+  if (i < S->room) {
+    S->nodes[i].n = (uint32_t)(S->p - S->begin) - S->nodes[i].at;
+    S->nodes[i].next = (uint32_t)S->count;
+  }
 }
 
 /* ---- strings ---- */
@@ -142,12 +167,17 @@ static int escape(Scan *S) {
   }
 }
 
-static int string(Scan *S) {
-  for (S->p++;;) {
+static int string(Scan *S, int flags) {
+  const unsigned char *from = ++S->p;
+  for (;;) {
     skip_plain(S);
     int c = peek(S);
-    if (c == '"')
+    if (c == '"') {
+      note(S, '"', flags, from, (size_t)(S->p - from));
       return S->p++, 1;
+    }
+    if (c == '\\')
+      flags |= FT_NODE_ESCAPED;
     if (c < 0)
       return fault(S, ENDS_STRING);
     if (c < 0x20)
@@ -230,9 +260,11 @@ static int not_a_value(Scan *S) {
 }
 
 static int scalar(Scan *S) {
-  switch (peek(S)) {
+  const unsigned char *from = S->p;
+  int c = peek(S), good;
+  switch (c) {
   case '"':
-    return string(S);
+    return string(S, 0);
   case '-':
   case '0':
   case '1':
@@ -244,16 +276,24 @@ static int scalar(Scan *S) {
   case '7':
   case '8':
   case '9':
-    return number(S);
+    good = number(S);
+    c = '0';
+    break;
   case 't':
-    return literal(S, "true", 4);
+    good = literal(S, "true", 4);
+    break;
   case 'f':
-    return literal(S, "false", 5);
+    good = literal(S, "false", 5);
+    break;
   case 'n':
-    return literal(S, "null", 4);
+    good = literal(S, "null", 4);
+    break;
   default:
     return not_a_value(S);
   }
+  if (good)
+    note(S, c, 0, from, (size_t)(S->p - from));
+  return good;
 }
 
 /* "key": */
@@ -261,7 +301,7 @@ static int key(Scan *S) {
   int c = space(S);
   if (c != '"')
     return fault(S, c < 0 ? ENDS : "expected a key in double quotes; is there a comma too many?");
-  if (!string(S))
+  if (!string(S, FT_NODE_KEY))
     return 0;
   c = space(S);
   if (c != ':')
@@ -270,16 +310,21 @@ static int key(Scan *S) {
   return 1;
 }
 
-/* ---- structure: `open` holds the brackets that are open, so nothing recurses ---- */
+/* ---- structure: `open` holds the containers that are open, so nothing recurses ---- */
+
+typedef struct Open {
+  size_t node;
+  int brace;
+} Open;
 
 /* Behind a value: steps over closing brackets and at most one comma.
    1: a value follows; 0: the end, or a fault. */
-static int after_value(Scan *S, const char *open, int *level) {
+static int after_value(Scan *S, const Open *open, int *level) {
   for (;;) {
     int c = space(S);
     if (*level == 0)
       return c < 0 ? 0 : fault(S, "text behind the end of the value");
-    int brace = open[*level - 1] == '{';
+    int brace = open[*level - 1].brace;
     if (c == ',') {
       S->p++;
       return brace ? key(S) : 1;
@@ -287,40 +332,57 @@ static int after_value(Scan *S, const char *open, int *level) {
     if (c != (brace ? '}' : ']'))
       return fault(S, c < 0 ? ENDS : brace ? "expected ',' or '}'" : "expected ',' or ']'");
     S->p++;
-    --*level;
+    note_end(S, open[--*level].node);
   }
 }
 
 /* At the bracket c. 1: a value follows; 0: it was empty, or a fault */
-static int enter(Scan *S, int c, char *open, int *level, int depth) {
+static int enter(Scan *S, int c, Open *open, int *level, int depth) {
   if (*level >= depth)
     return fault(S, ft_scan_deep);
-  S->p++;
-  if (space(S) == (c == '{' ? '}' : ']'))
-    return S->p++, 0;
-  open[(*level)++] = (char)c;
+  size_t node = note(S, c, 0, S->p++, 0);
+  if (space(S) == (c == '{' ? '}' : ']')) {
+    S->p++;
+    note_end(S, node);
+    return 0;
+  }
+  open[*level].node = node;
+  open[(*level)++].brace = c == '{';
   return c == '{' ? key(S) : 1;
 }
 
-ptrdiff_t ft_scan(const char *s, size_t n, int depth, const char **why) {
-  char open[FT_SCAN_DEPTH];
+static ptrdiff_t scan(Scan *S, int depth) {
+  Open open[FT_SCAN_DEPTH];
   int level = 0, more = 1;
-  Scan S = {(const unsigned char *)s, (const unsigned char *)s + n, NULL};
   if (depth > FT_SCAN_DEPTH)
     depth = FT_SCAN_DEPTH;
-  if (space(&S) < 0)
-    S.why = "there is no value", more = 0;
+  if (space(S) < 0)
+    S->why = "there is no value", more = 0;
   while (more) {
-    int c = space(&S);
+    int c = space(S);
     if (c == '{' || c == '[')
-      more = enter(&S, c, open, &level, depth);
+      more = enter(S, c, open, &level, depth);
     else
-      scalar(&S), more = 0;
-    if (!more && S.why == NULL)
-      more = after_value(&S, open, &level);
-    if (S.why != NULL)
+      scalar(S), more = 0;
+    if (!more && S->why == NULL)
+      more = after_value(S, open, &level);
+    if (S->why != NULL)
       more = 0;
   }
+  return S->why == NULL ? -1 : S->p - S->begin;
+}
+
+ptrdiff_t ft_scan(const char *s, size_t n, int depth, const char **why) {
+  size_t count;
+  return ft_scan_nodes(s, n, depth, NULL, 0, &count, why);
+}
+
+ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size_t room,
+                        size_t *count, const char **why) {
+  const unsigned char *begin = (const unsigned char *)s;
+  Scan S = {begin, begin + n, begin, NULL, nodes, room, 0};
+  ptrdiff_t at = scan(&S, depth);
+  *count = S.count;
   *why = S.why;
-  return S.why == NULL ? -1 : (const char *)S.p - s;
+  return at;
 }

@@ -8,12 +8,32 @@
 #define FT_SCAN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { FT_SCAN_DEPTH = 1024 }; /* no caller may ask for more levels than this */
 
 /* Checks that [s, s + n) is one JSON value with at most `depth` levels of arrays
    and objects. -1, or the offset of the first fault and a static sentence. */
 ptrdiff_t ft_scan(const char *s, size_t n, int depth, const char **why);
+
+/* One value or key of a text. They come in the text's order; an object holds keys and values
+   in turn, an array its items, and both are followed by what they hold. So the first child of
+   node i is i + 1, and nodes[i].next is its next sibling, or the end of its parent. */
+typedef struct ft_node {
+  uint32_t at, n; /* its bytes: of a string without its quotes, of a container with its brackets */
+  uint32_t next;  /* index of the node behind it and all that it holds */
+  uint8_t type;   /* { [ " 0 t f n, as ft_json_type() */
+  uint8_t flags;
+} ft_node;
+
+enum { FT_NODE_KEY = 1, FT_NODE_ESCAPED = 2 /* a string with a backslash */ };
+
+/* ft_scan() that writes down the parts as well. *count: the nodes of the text, also where
+   there is room for fewer: then only the first `room` were written, and whoever wants all
+   calls again. What was noted of a text with a fault is not to be used.
+   n is below 4 GiB where nodes are asked for. */
+ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size_t room,
+                        size_t *count, const char **why);
 
 /* Two of the sentences, for callers that treat these faults apart */
 extern const char ft_scan_utf8[];
