@@ -1,0 +1,21 @@
+#include "example.h"
+
+#include <string.h>
+
+static int is_key(const ft_example *e, const ft_node *k, const char *key, size_t n) {
+  if (k->flags & FT_NODE_ESCAPED) {
+    ft_slice a = {e->s + k->at, k->n};
+    return ft_json_is(a, key);
+  }
+  return k->n == n && memcmp(e->s + k->at, key, n) == 0;
+}
+
+size_t ft_example_member(const ft_example *e, size_t i, const char *key) {
+  size_t n = strlen(key), end = e->nodes[i].next;
+  if (e->nodes[i].type != '{')
+    return 0;
+  for (size_t k = i + 1; k < end; k = e->nodes[k + 1].next)
+    if (is_key(e, &e->nodes[k], key, n))
+      return k + 1;
+  return 0;
+}
