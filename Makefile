@@ -48,7 +48,7 @@ SOURCES := $(filter-out $(PROGRAMS),$(sort $(wildcard csrc/*.c)))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
 CORE    ?= lua/finetune/core.so
 RUNNER  ?= $(dir $(CORE))finetune-run
-RUNNER_OBJECTS = $(patsubst %,$(BUILD)/obj/%.o,run jobdir outfile scan walk)
+RUNNER_OBJECTS = $(patsubst %,$(BUILD)/obj/%.o,run slots jobdir outfile scan walk)
 C_FILES  = $(wildcard csrc/*.[ch] examples/*.c spec/c/*.[ch] spec/fuzz/*.[ch] spec/bench/*.[ch])
 ALL_CFLAGS = -std=c99 -fPIC -fvisibility=hidden -D_GNU_SOURCE $(WARNINGS) $(if $(WERROR),-Werror) \
              $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(CURL_CFLAGS)

@@ -1,15 +1,17 @@
 /*
-** finetune-run [-d] JOBDIR: runs one training job, a program of its own without Lua.
+** finetune-run [-d | -r] JOBDIR: runs one training job, a program of its own without Lua.
 **
 ** It takes the lock of JOBDIR (held as long as it lives: "is it running" is a test of
 ** that lock, never a guess from a pid), waits for a slot, runs the steps of job.json with
 ** their output in JOBDIR/log, and writes how it ended to exit.json. SIGTERM or SIGINT
 ** cancel: the trainer gets SIGTERM, then, after a time of grace, SIGKILL. With -d it goes
-** into the background, in a session of its own, once it has the lock.
+** into the background, in a session of its own, once it has the lock. With -r it runs a job
+** again from its beginning: it waits for an earlier runner to end, and forgets that end.
 **
 ** Exit status: 0 the trainer ran (exit.json says how it ended), 1 it did not, 2 usage.
 */
 #include "jobdir.h"
+#include "slots.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,7 +30,8 @@
 #include <sys/prctl.h>
 #endif
 
-enum { WORDS = 512, PATH_ROOM = 4096, SLOT_PAUSE = 100 /* ms */, RESERVE = 8192 /* bytes */ };
+enum { WORDS = 512, RESERVE = 8192 /* bytes */, EARLIER = 60 /* s that -r waits */ };
+static const double SLOT_PAUSE = 0.1; /* s */
 
 static sigset_t awaited; /* blocked always, taken by sigwait */
 static int cancelled;    /* SIGTERM or SIGINT has come */
@@ -86,72 +89,6 @@ static int open_output(void) {
   if (log > 2)
     close(log);
   return 1;
-}
-
-/* ---- slots: a queue without a daemon ----
-   A runner that waits holds the lock of its own ticket, a file named by the time; the
-   oldest ticket whose runner lives may try the slots. */
-
-static int is_first(const char *folder, const char *mine) {
-  char path[PATH_ROOM];
-  int first = 1;
-  DIR *d = opendir(folder);
-  for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL && first; e = readdir(d)) {
-    if (strncmp(e->d_name, "ticket-", 7) != 0 || strcmp(e->d_name, mine) >= 0)
-      continue;
-    snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-    pid_t holder = ft_lock_holder(path);
-    if (holder == 0)
-      unlink(path); /* of a runner that was killed while it waited */
-    first = holder <= 0;
-  }
-  if (d != NULL)
-    closedir(d);
-  return first;
-}
-
-static int take_slot(const ft_job *job) {
-  char path[PATH_ROOM];
-  for (int i = 0; i < job->slot_count; i++) {
-    snprintf(path, sizeof path, "%s/slot-%d", job->slots, i);
-    int fd = ft_lock_take(path);
-    if (fd >= 0 || errno != EAGAIN)
-      return fd;
-  }
-  errno = EAGAIN;
-  return -1;
-}
-
-/* The slot's descriptor, or -1: cancelled, or errno */
-static int wait_for_slot(const ft_job *job) {
-  char name[64], path[PATH_ROOM];
-  if (mkdir(job->slots, 0777) != 0 && errno != EEXIST)
-    return -1;
-  snprintf(name, sizeof name, "ticket-%020.0f-%ld", wall(CLOCK_REALTIME) * 1e6, (long)getpid());
-  snprintf(path, sizeof path, "%s/%s", job->slots, name);
-  int ticket = ft_lock_take(path), slot = -1;
-  if (ticket < 0)
-    return -1;
-  for (;;) {
-    int turn = is_first(job->slots, name);
-    errno = EAGAIN;
-    if (turn)
-      slot = take_slot(job);
-    if (slot >= 0 || errno != EAGAIN)
-      break;
-    alarm_in(SLOT_PAUSE / 1000.0);
-    int sig = next_signal();
-    cancelled |= sig == SIGTERM || sig == SIGINT;
-    errno = EINTR;
-    if (cancelled)
-      break;
-  }
-  int e = errno;
-  alarm_in(0);
-  unlink(path);
-  close(ticket);
-  errno = e;
-  return slot;
 }
 
 /* ---- the trainer ---- */
@@ -344,6 +281,27 @@ static int run_step(const ft_job *job, const ft_step *step, ft_ending *e) {
   return status == 0 && !cancelled;
 }
 
+/* The slot's descriptor, or -1: cancelled, or errno */
+static int wait_for_slot(const ft_job *job) {
+  ft_ticket ticket;
+  int slot = -1;
+  if (!ft_ticket_draw(&ticket, job->slots))
+    return -1;
+  while ((slot = ft_ticket_try(&ticket, job->slot_count)) < 0 && errno == EAGAIN) {
+    alarm_in(SLOT_PAUSE);
+    int sig = next_signal();
+    cancelled |= sig == SIGTERM || sig == SIGINT;
+    errno = EINTR;
+    if (cancelled)
+      break;
+  }
+  int e = errno;
+  alarm_in(0);
+  ft_ticket_drop(&ticket);
+  errno = e;
+  return slot;
+}
+
 static void run(const ft_job *job, ft_ending *e) {
   int slot = job->slots != NULL ? wait_for_slot(job) : 0;
   if (slot < 0) {
@@ -409,29 +367,57 @@ static int detach(int *tell) {
   return 0;
 }
 
+static int has_ended(void) {
+  if (access("exit.json", F_OK) != 0)
+    return 0;
+  fputs("finetune-run: exit.json: the job has ended already\n", stderr);
+  return 1;
+}
+
+/* Takes the lock and, to run again, waits for who has it; the files of the earlier run go when
+   nobody can write them any more */
+static int take_lock(int again) {
+  const struct timespec pause = {0, 100000000};
+  double until = wall(CLOCK_MONOTONIC) + EARLIER;
+  int fd = ft_lock_take("lock");
+  while (fd < 0 && errno == EAGAIN && again && wall(CLOCK_MONOTONIC) < until) {
+    nanosleep(&pause, NULL);
+    fd = ft_lock_take("lock");
+  }
+  if (fd >= 0 && again) {
+    unlink("exit.json");
+    unlink("started.json");
+  }
+  return fd >= 0;
+}
+
+/* JOBDIR, and whether -d or -r came before it; NULL: neither */
+static const char *arguments(int argc, char **argv, int *background, int *again) {
+  *background = argc == 3 && strcmp(argv[1], "-d") == 0;
+  *again = argc == 3 && strcmp(argv[1], "-r") == 0;
+  return argc == 2 + *background + *again ? argv[argc - 1] : NULL;
+}
+
 int main(int argc, char **argv) {
-  int background = argc == 3 && strcmp(argv[1], "-d") == 0, tell = -1;
-  if (argc != 2 + background) {
-    fputs("usage: finetune-run [-d] JOBDIR\n", stderr);
+  int background, again, tell = -1;
+  const char *dir = arguments(argc, argv, &background, &again);
+  if (dir == NULL) {
+    fputs("usage: finetune-run [-d | -r] JOBDIR\n", stderr);
     return 2;
   }
-  if (chdir(argv[argc - 1]) != 0)
-    return complain(argv[argc - 1]);
-  if (access("exit.json", F_OK) == 0) {
-    fputs("finetune-run: exit.json: the job has ended already\n", stderr);
+  if (chdir(dir) != 0)
+    return complain(dir);
+  if (!again && has_ended())
     return 1;
-  }
   if (background && detach(&tell) != 0)
     return 1;
   if (!background)
     setsid(); /* fails where we lead a group already, and then changes nothing */
   close_others(tell);
-  if (ft_lock_take("lock") < 0)
+  if (!take_lock(again))
     return complain("lock");
-  if (access("exit.json", F_OK) == 0) { /* it ended while we came for the lock */
-    fputs("finetune-run: exit.json: the job has ended already\n", stderr);
+  if (has_ended()) /* while we came for the lock */
     return 1;
-  }
   if (!open_output())
     return complain("log");
   if (tell >= 0) {

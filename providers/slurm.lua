@@ -175,12 +175,12 @@ function P.list_checkpoints(ctx, p) return jobs.checkpoints(ctx, p, need_job(ctx
 -- One word for sh, whatever is in it
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
--- A job that Slurm starts again has an end from before
+-- A job that Slurm starts again (-r) has an end from before, or a runner that is about to write one
 local SCRIPT = [[
 #!/bin/sh
 cd %s || exit 1
-[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || rm -f exit.json started.json
-exec %s .
+[ "${SLURM_RESTART_COUNT:-0}" = 0 ] && again= || again=-r
+exec %s $again .
 ]]
 
 -- finetune-run as the nodes find it: one that is found by a relative path here is told by a whole one

@@ -239,6 +239,19 @@ describe("finetune-run", function()
     assert.equal("", shell.must(("ls %s | grep ticket || true"):format(shell.quote(slots))))
   end)
 
+  it("runs a job again with -r: when its earlier runner is gone, whose end is forgotten", function()
+    local path = job(script("if [ -e once ]; then exit 3; fi; touch once; trap 'sleep 0.3; exit 1' TERM; sleep 9 & wait",
+      {grace = 5}))
+    run(path, "-d")
+    eventually(function() return read(path .. "/once") end)
+    shell.must("kill " .. runner_of(path))
+    assert.is_nil(ending(path))
+    assert.equal(0, (run(path, "-r"))) -- it waited, or it would have said 1
+    local e = ending(path)
+    assert.same({"exited", 3}, {e.reason, e.code})
+    assert.equal(1, (run(path)))
+  end)
+
   it("runs as many at once as there are slots", function()
     local paths = {}
     for i = 1, 4 do

@@ -267,6 +267,7 @@ describe("slurm, when things go wrong:", function()
     eventually("the first run", 10, function() return core.fs.stat(mark) end)
     cluster:must(("scontrol requeue %d"):format(slurm_id(job)))
     becomes(job, "queued")
+    finetune.sleep(2) -- slurmd takes no credential of the second in which it revoked the job's last one
     eventually("it need not wait two minutes", 20, function()
       return (cluster:run(("scontrol update JobId=%d StartTime=now"):format(slurm_id(job)))) == 0
     end)

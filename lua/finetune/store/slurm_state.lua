@@ -28,6 +28,8 @@ local WORDS = {TIMEOUT = "it reached its time limit", NODE_FAIL = "its node fail
   OUT_OF_MEMORY = "it used more memory than it was given", FAILED = "its runner did not run",
   COMPLETED = "its runner left no exit.json", CANCELLED = "it was cancelled in Slurm, and not from here"}
 
+local TERMINATED = "it was ended by Slurm or by somebody else, who gave no reason"
+
 local function failure(code, words, dir)
   local last = supervise.last_words(dir) or supervise.last_words(dir, "slurm.out")
   return {code = code, message = words .. (last and "; the log ends with: " .. last or "")}
@@ -48,7 +50,11 @@ local function final(dir, job, ended, cancelled)
   if ended then
     state.exit, state.finished_at = ended.exit, ended.finished_at or state.finished_at
     state.started_at = ended.started_at or state.started_at
-    if plain then state.status, state.error = ended.status, ended.error end
+    if plain and ended.status == "cancelled" and not cancelled then
+      state.status, state.error = "failed", failure("terminated", TERMINATED, dir)
+    elseif plain then
+      state.status, state.error = ended.status, ended.error
+    end
   elseif plain and not cancelled then
     local limit = job.state == "COMPLETED" and FINALIZING or BRIEF
     if core.wall() - (job.finished_at or 0) < limit then return {status = "finalizing"} end
@@ -64,7 +70,7 @@ local function forgotten(dir, ended, cancelled)
   if cancelled then
     state.status, state.error = "cancelled", nil
   elseif state.status == "cancelled" then
-    state.error = failure("terminated", "it was ended by Slurm or by somebody else: Slurm has forgotten why", dir)
+    state.error = failure("terminated", TERMINATED, dir)
   elseif not ended and core.lock_holder(dir .. "/lock") then
     return {status = "running"} -- a lock that is held is a proof, one that is free is none
   end
