@@ -240,8 +240,8 @@ describe("finetune-run", function()
   end)
 
   it("runs a job again with -r: when its earlier runner is gone, whose end is forgotten", function()
-    local path = job(script("if [ -e once ]; then exit 3; fi; touch once; trap 'sleep 0.3; exit 1' TERM; sleep 9 & wait",
-      {grace = 5}))
+    local slow = "[ -e once ] && exit 3; touch once; trap 'sleep 0.3; exit 1' TERM; sleep 9 & wait"
+    local path = job(script(slow, {grace = 5}))
     run(path, "-d")
     eventually(function() return read(path .. "/once") end)
     shell.must("kill " .. runner_of(path))

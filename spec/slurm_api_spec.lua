@@ -100,7 +100,7 @@ describe("slurm's API", function()
     assert.equal("PENDING", assert(provider:get_job(made)).raw_status)
     local body = posted[1]
     local job = body.job
-    assert.matches("^#!/bin/sh\ncd '.*/jobs/job%-.*exec '.*finetune%-run' %.\n$", body.script)
+    assert.matches("^#!/bin/sh\ncd '.*/jobs/job%-.*exec '.*finetune%-run' %$again %.\n$", body.script)
     assert.same({"gpu", "lab", "high", "2", "1", 8, 32000, 90, "mine", 1}, {job.partition, job.account, job.qos,
       job.gpus, job.nodes, job.cpus_per_task, job.memory_per_node, job.time_limit, job.comment, job.tasks})
     assert.equal("me", job.environment.USER)
@@ -164,6 +164,13 @@ describe("slurm's API", function()
         assert.equal("finalizing", assert(provider:get_job(job)).status)
         jobs[1].state, jobs[1].completing = "OUT_OF_MEMORY", nil
         assert.equal("out_of_memory", assert(provider:get_job(job)).error.code)
+      end)
+
+      it("does not call a job cancelled that nobody cancelled from here", function()
+        jobs[1].state = "FAILED"
+        write(job, "exit.json", {reason = "cancelled", signal = 15, started_at = NOW - 600, finished_at = NOW - 500})
+        local now = assert(provider:get_job(job))
+        assert.same({"failed", "terminated"}, {now.status, now.error.code})
       end)
 
       it("believes the folder where the job is forgotten", function()
