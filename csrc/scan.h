@@ -35,6 +35,22 @@ enum { FT_NODE_KEY = 1, FT_NODE_ESCAPED = 2 /* a string with a backslash */ };
 ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size_t room,
                         size_t *count, const char **why);
 
+/* Is a key twice in the object nodes[i] of the accepted text s? The node of the first key that
+   repeats an earlier one ("\u0061" repeats "a"); 0: there is none. An object of more than
+   FT_SCAN_FEW keys is sorted in `index`: with less room there than ft_scan_keys(), the answer
+   is FT_SCAN_ROOM, and nothing is known. O(n log n) at worst, and no memory but that. */
+enum { FT_SCAN_FEW = 24 };
+#define FT_SCAN_ROOM SIZE_MAX
+size_t ft_scan_duplicate(const char *s, const ft_node *nodes, size_t i, uint32_t *index,
+                         size_t room);
+size_t ft_scan_keys(const ft_node *nodes, size_t i); /* keys of the object nodes[i] */
+
+/* The scanner is there in variants that differ in speed alone; the best that the processor
+   has is chosen at the first use. This chooses another for the whole process, to test or to
+   measure it (no other thread scans meanwhile). 0: the machine has no such variant. */
+enum { FT_SCAN_BEST = -1, FT_SCAN_PORTABLE, FT_SCAN_SSE2, FT_SCAN_AVX2 };
+int ft_scan_use(int variant);
+
 /* Two of the sentences, for callers that treat these faults apart */
 extern const char ft_scan_utf8[];
 extern const char ft_scan_deep[];

@@ -1,0 +1,90 @@
+/*
+** scan_avx2.c: the scanner with AVX2, which is compiled in everywhere and used where the
+** processor has it.
+*/
+#include "scan_each.h"
+
+#ifdef FT_SCAN_X86
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,bmi"))), apply_to = function)
+#else
+#pragma GCC target("avx2,bmi")
+#endif
+#include <immintrin.h>
+
+static inline __m256i load(const uint8_t *p) {
+  return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+static inline __m256i row(int i) {
+  return _mm256_load_si256((const __m256i *)(const void *)ft_scan_each[i]);
+}
+
+static inline uint32_t bits(__m256i v) {
+  return (uint32_t)_mm256_movemask_epi8(v);
+}
+
+static inline Block block(const uint8_t *p) {
+  __m256i v = load(p), backslash = _mm256_cmpeq_epi8(v, row(FT_EACH_BACKSLASH));
+  __m256i other = _mm256_cmpgt_epi8(row(FT_EACH_ABOVE), _mm256_xor_si256(v, row(FT_EACH_TWO)));
+  Block b = {bits(_mm256_or_si256(backslash, other)), bits(backslash), bits(v)};
+  return b;
+}
+
+enum { NEAR = 32 };
+
+static inline uint32_t near_odd(const uint8_t *p) {
+  return block(p).odd;
+}
+
+static inline __m256i high_nibbles(__m256i v) {
+  return _mm256_and_si256(_mm256_srli_epi16(v, 4), row(FT_EACH_NIBBLE));
+}
+
+/* where a byte of v is above 0, signed, with only the bits of a row */
+static inline uint32_t have(__m256i v, int i) {
+  return bits(_mm256_cmpgt_epi8(_mm256_and_si256(v, row(i)), _mm256_setzero_si256()));
+}
+
+static inline uint32_t escapes(const uint8_t *p, Block b) {
+  __m256i v = load(p);
+  __m256i sets = _mm256_and_si256(_mm256_shuffle_epi8(row(FT_SET_BY_HIGH), high_nibbles(v)),
+                                  _mm256_shuffle_epi8(row(FT_SET_BY_LOW), v));
+  uint32_t d = bits(_mm256_add_epi8(sets, sets)); /* FT_SET_D becomes the top bit */
+  return ft_scan_escapes(b, have(sets, FT_EACH_SIMPLE), bits(sets), have(sets, FT_EACH_HEX), d);
+}
+
+/* The bytes before which a lead byte of three or four tells of them, as TWO of scan_each.c */
+static inline __m256i continued(const uint8_t *p) {
+  __m256i third = _mm256_subs_epu8(load(p - 2), row(FT_EACH_THIRD));
+  __m256i fourth = _mm256_subs_epu8(load(p - 3), row(FT_EACH_FOURTH));
+  return _mm256_and_si256(_mm256_or_si256(third, fourth), row(FT_EACH_TOP));
+}
+
+static inline int checked(const uint8_t *p) {
+  __m256i first = load(p - 1), low = _mm256_and_si256(first, row(FT_EACH_NIBBLE));
+  __m256i wrong =
+      _mm256_and_si256(_mm256_shuffle_epi8(row(FT_UTF8_FIRST_HIGH), high_nibbles(first)),
+                       _mm256_shuffle_epi8(row(FT_UTF8_FIRST_LOW), low));
+  wrong =
+      _mm256_and_si256(wrong, _mm256_shuffle_epi8(row(FT_UTF8_SECOND_HIGH), high_nibbles(load(p))));
+  wrong = _mm256_xor_si256(wrong, continued(p));
+  return _mm256_testz_si256(wrong, wrong);
+}
+
+#include "scan_block.h"
+
+#include "scan_body.h"
+
+ft_scanner *ft_scan_avx2(void) {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") ? scan : NULL;
+}
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#else
+ft_scanner *ft_scan_avx2(void) {
+  return NULL;
+}
+#endif

@@ -1,0 +1,180 @@
+/*
+** scan_body.h: the scanner itself, compiled once for each variant: scan.c (portable), scan_sse2.c,
+** scan_avx2.c. They differ only in how they get over what is plainly good in a string. Each
+** defines before:
+**   const uint8_t *quick(S, p): from p, at the beginning of a string, to its closing quote if
+**     that is near and all before it is plain; else p, or a place on the way to it.
+**   const uint8_t *run(S, p, int *flags): from p, at the beginning of a character inside a
+**     string, as far as all is surely good: to a quote that closes, to anything else that it
+**     leaves to odd(), or to the end. Sets FT_NODE_ESCAPED in *flags where it steps
+**     over an escape.
+*/
+
+#include "scan_odd.h"
+
+/* The byte at *p behind white space, -1 at the end */
+static inline int next(const ft_scan_state *S, const uint8_t **p) {
+  while (*p < S->end) {
+    int c = **p;
+    if (FT_LIKELY(c > ' ') || (c != ' ' && c != '\n' && c != '\t' && c != '\r'))
+      return c;
+    ++*p;
+  }
+  return -1;
+}
+
+/* ---- nodes, in a struct that stays in scan(), so that it can lie in registers ---- */
+
+typedef struct Notes {
+  const uint8_t *begin;
+  ft_node *nodes;
+  size_t room, count;
+} Notes;
+
+/* A node for [from, from + n): its index */
+static inline size_t note(Notes *notes, int type, int flags, const uint8_t *from, size_t n) {
+  size_t i = notes->count++;
+  if (FT_LIKELY(i < notes->room)) {
+    ft_node *node = &notes->nodes[i];
+    node->at = (uint32_t)(from - notes->begin);
+    node->n = (uint32_t)n;
+    node->next = (uint32_t)i + 1;
+    node->type = (uint8_t)type;
+    node->flags = (uint8_t)flags;
+  }
+  return i;
+}
+
+/* p: behind the bracket that closes node i */
+static inline void note_end(Notes *notes, size_t i, const uint8_t *p) {
+  if (FT_LIKELY(i < notes->room)) {
+    ft_node *node = &notes->nodes[i];
+    node->n = (uint32_t)(p - notes->begin) - node->at;
+    node->next = (uint32_t)notes->count;
+  }
+}
+
+/* ---- values that hold none ---- */
+
+/* From p in a string, all good before it, to the closing quote */
+static FT_SCAN_APART const uint8_t *string_rest(ft_scan_state *S, const uint8_t *p, int *flags) {
+  for (;;) {
+    p = run(S, p, flags);
+    if (FT_LIKELY(p < S->end && *p == '"'))
+      return p;
+    if (p < S->end && *p == '\\')
+      *flags |= FT_NODE_ESCAPED;
+    p = odd(S, p);
+    if (p == NULL)
+      return NULL;
+  }
+}
+
+static inline const uint8_t *string(ft_scan_state *S, const uint8_t *p, int flags, Notes *notes) {
+  const uint8_t *from = p + 1;
+  p = quick(S, from);
+  if (p == NULL) {
+    int more = flags;
+    p = string_rest(S, from, &more);
+    flags = more;
+    if (p == NULL)
+      return NULL;
+  }
+  note(notes, '"', flags, from, (size_t)(p - from));
+  return p + 1;
+}
+
+static inline const uint8_t *word(ft_scan_state *S, const uint8_t *p, int c, Notes *notes) {
+  const uint8_t *from = p;
+  int numeric = c == '-' || (c >= '0' && c <= '9');
+  p = numeric ? number(S, p) : literal(S, p);
+  if (p != NULL)
+    note(notes, numeric ? '0' : c, 0, from, (size_t)(p - from));
+  return p;
+}
+
+/* ---- structure: `open` holds the containers that are open, so nothing recurses ---- */
+
+typedef struct Open {
+  size_t node;
+  int close; /* the byte that ends it */
+} Open;
+
+typedef struct Levels {
+  Open open[FT_SCAN_DEPTH + 1]; /* the first is the text: -1 closes it */
+  Open *top, *last;             /* the innermost, and the last that may be used */
+} Levels;
+
+static FT_SCAN_APART const uint8_t *expected(ft_scan_state *S, const uint8_t *p, int wanted) {
+  const char *why = ENDS;
+  if (wanted < 0)
+    why = "text behind the end of the value";
+  else if (p < S->end)
+    why = wanted == '"'   ? "expected a key in double quotes; is there a comma too many?"
+          : wanted == ':' ? "expected ':' behind a key"
+          : wanted == '}' ? "expected ',' or '}'"
+                          : "expected ',' or ']'";
+  return fault(S, p, why);
+}
+
+/* "key": -> the place behind the colon */
+static inline const uint8_t *key(ft_scan_state *S, const uint8_t *p, Notes *notes) {
+  if (next(S, &p) != '"')
+    return expected(S, p, '"');
+  p = string(S, p, FT_NODE_KEY, notes);
+  if (p == NULL)
+    return NULL;
+  return next(S, &p) == ':' ? p + 1 : expected(S, p, ':');
+}
+
+/* Over the bracket c */
+static inline const uint8_t *enter(ft_scan_state *S, const uint8_t *p, int c, Levels *l,
+                                   Notes *notes) {
+  if (l->top == l->last)
+    return fault(S, p, ft_scan_deep);
+  l->top++;
+  l->top->node = note(notes, c, 0, p, 0);
+  l->top->close = c + 2; /* ASCII has it so: [ ] and { } */
+  return p + 1;
+}
+
+/* Behind a value: over closing brackets and a comma. NULL: the end, or a fault */
+static inline const uint8_t *after_value(ft_scan_state *S, const uint8_t *p, Levels *l,
+                                         Notes *notes) {
+  for (;;) {
+    int c = next(S, &p);
+    if (c == ',' && l->top != l->open)
+      return p + 1;
+    if (c != l->top->close)
+      return expected(S, p, l->top->close);
+    if (c < 0)
+      return NULL;
+    note_end(notes, (l->top--)->node, ++p);
+  }
+}
+
+static void scan(ft_scan_state *S, int depth) {
+  Notes notes = {S->begin, S->nodes, S->room, 0};
+  Levels l;
+  const uint8_t *p = S->begin;
+  l.top = l.open, l.last = l.open + depth;
+  l.open[0].node = 0, l.open[0].close = -1;
+  if (next(S, &p) < 0)
+    p = fault(S, p, "there is no value");
+  while (p != NULL) {
+    if (l.top->close == '}' && (p = key(S, p, &notes)) == NULL)
+      break;
+    int c = next(S, &p);
+    if (c == '"')
+      p = string(S, p, 0, &notes);
+    else if (c == '{' || c == '[') {
+      p = enter(S, p, c, &l, &notes);
+      if (p != NULL && next(S, &p) != c + 2)
+        continue;
+    } else
+      p = word(S, p, c, &notes);
+    if (p != NULL)
+      p = after_value(S, p, &l, &notes);
+  }
+  S->count = notes.count;
+}

@@ -1,0 +1,64 @@
+/*
+** scan_each.h: what the variants that look at 32 bytes at a time compare them with, and what
+** they find in them.
+*/
+#ifndef FT_SCAN_EACH_H
+#define FT_SCAN_EACH_H
+
+#include "scan_part.h"
+
+typedef struct Block { /* a bit for each byte */
+  uint32_t odd;        /* what is no plain ASCII of a string */
+  uint32_t backslash;  /* of those */
+  uint32_t high;       /* of those, the bytes beyond ASCII */
+} Block;
+
+/* Rows of 32 bytes. They are in memory, since compilers make constants anew for each block, with
+   two instructions or more each. */
+enum {
+  /* 32 times the same byte */
+  FT_EACH_TWO,   /* with this bit turned the quote is 20, and what was 20 is above: so ... */
+  FT_EACH_ABOVE, /* what is then below 21, signed, is a quote, a control or beyond ASCII */
+  FT_EACH_BACKSLASH,
+  FT_EACH_NIBBLE, /* 0F */
+  FT_EACH_HEX,    /* FT_SET_DIGIT | FT_SET_LETTER */
+  FT_EACH_SIMPLE, /* FT_SET_MARK | FT_SET_BFN | FT_SET_RT */
+  FT_EACH_TOP,    /* 80 */
+  FT_EACH_THIRD,  /* E0 - 80: what is above by 80 or more is a lead byte of three or four */
+  FT_EACH_FOURTH, /* F0 - 80 */
+  /* twice 16 bytes: what a nibble means */
+  FT_SET_BY_HIGH,
+  FT_SET_BY_LOW,
+  FT_UTF8_FIRST_HIGH,
+  FT_UTF8_FIRST_LOW,
+  FT_UTF8_SECOND_HIGH,
+  FT_EACH_ROWS
+};
+FT_SCAN_HIDDEN extern const uint8_t ft_scan_each[FT_EACH_ROWS][32];
+
+/* Sets of ASCII, each made of some high nibbles and some low ones */
+enum {
+  FT_SET_DIGIT = 1,
+  FT_SET_LETTER = 2, /* a to f, A to F */
+  FT_SET_MARK = 4,   /* quote, slash: simple escapes, as are the next two */
+  FT_SET_BFN = 8,    /* b, f, n */
+  FT_SET_RT = 16,    /* r, t */
+  FT_SET_D = 64,     /* d, D */
+  FT_SET_U = 128     /* u */
+};
+
+/* The bits of a block that good escapes take from its odd ones, out of: the backslashes; where
+   the second byte of a simple escape may be, a `u`, a hexadecimal digit, a D among these.
+   A backslash that is itself escaped may be taken too: what is behind it is plain. But a quote
+   behind it ends the string, so none is taken where backslashes stand together.
+   Left to others: what is cut by the block's end, and \uDXXX, half of which are surrogates. */
+static inline uint32_t ft_scan_escapes(Block b, uint32_t second, uint32_t u, uint32_t hex,
+                                       uint32_t d) {
+  uint32_t simple = b.backslash & second >> 1;
+  uint32_t two = hex & hex >> 1, four = two & two >> 2;
+  if (b.backslash & b.backslash >> 1)
+    simple &= ~(b.odd >> 1);
+  return simple | simple << 1 | (b.backslash & u >> 1 & (four & ~d) >> 2);
+}
+
+#endif

@@ -1,0 +1,50 @@
+/*
+** scan_part.h: what the variants of the scanner share (scan.h is for its users).
+*/
+#ifndef FT_SCAN_PART_H
+#define FT_SCAN_PART_H
+
+#include "scan.h"
+
+#include <string.h>
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define FT_SCAN_X86 1
+#endif
+
+#define FT_SCAN_HIDDEN __attribute__((visibility("hidden"))) /* so it is found without a table */
+#define FT_SCAN_APART __attribute__((noinline)) /* what is seldom needed stays out of the way */
+
+#define FT_LIKELY(x) __builtin_expect((x) != 0, 1)
+
+typedef struct ft_scan_state {
+  const uint8_t *begin, *end;
+  const uint8_t *at; /* the fault, and its sentence; NULL: none */
+  const char *why;
+  ft_node *nodes;
+  size_t room, count; /* of nodes: there, and needed so far */
+} ft_scan_state;
+
+/* Scans all of S->begin .. S->end; leaves the fault or NULL in S->why. */
+typedef void ft_scanner(ft_scan_state *S, int depth);
+
+/* NULL where this machine has no such thing */
+ft_scanner *ft_scan_sse2(void);
+ft_scanner *ft_scan_avx2(void);
+
+/* What a byte is inside a string */
+enum {
+  FT_BYTE_PLAIN = 1, /* ASCII that stands for itself */
+  FT_BYTE_SIMPLE = 2 /* it may follow a backslash, and is an escape of two bytes then */
+};
+enum { FT_BYTE_HEX = 4, FT_BYTE_D = 8 /* d, D: the surrogates begin so */ };
+FT_SCAN_HIDDEN extern const uint8_t ft_scan_bytes[256];
+
+/* Are the four bytes at p hexadecimal digits of something that is no surrogate? */
+static inline int ft_scan_hex(const uint8_t *p) {
+  const uint8_t *t = ft_scan_bytes;
+  return (t[p[0]] & t[p[1]] & t[p[2]] & t[p[3]] & FT_BYTE_HEX) != 0 &&
+         ((t[p[0]] & FT_BYTE_D) == 0 || p[1] < '8');
+}
+
+#endif
