@@ -1,21 +1,42 @@
 /*
-** message.c: the rules for one message and for the tools it may call.
+** message.c: the rules for one message: role, content and its parts, name and weight.
 */
 #include "message.h"
 
+#include "rules.h"
+
+#include <string.h>
+
 /* ---- roles ---- */
 
-enum Role { ROLE_NONE, SYSTEM, DEVELOPER, USER, ASSISTANT, TOOL, FUNCTION, ROLES };
+const char *const ft_role_names[FT_ROLES] = {NULL,        "system", "developer", "user",
+                                             "assistant", "tool",   "function"};
 
-static const char *const role_names[ROLES] = {NULL,        "system", "developer", "user",
-                                              "assistant", "tool",   "function"};
-
-static const struct {
+typedef struct Word {
   const char *name;
-  int role;
-} other_names[] = {{"human", USER},        {"customer", USER},    {"bot", ASSISTANT},
-                   {"ai", ASSISTANT},      {"gpt", ASSISTANT},    {"model", ASSISTANT},
-                   {"chatbot", ASSISTANT}, {"tool_result", TOOL}, {"observation", TOOL}};
+  size_t n;
+  enum ft_role role;
+} Word;
+
+#define WORD(name, role)                                                                           \
+  { name, sizeof name - 1, FT_ROLE_##role }
+
+static const Word words[] = {WORD("user", USER),           WORD("assistant", ASSISTANT),
+                             WORD("system", SYSTEM),       WORD("tool", TOOL),
+                             WORD("developer", DEVELOPER), WORD("function", FUNCTION)};
+
+static const Word other_words[] = {
+    WORD("human", USER),        WORD("customer", USER),    WORD("bot", ASSISTANT),
+    WORD("ai", ASSISTANT),      WORD("gpt", ASSISTANT),    WORD("model", ASSISTANT),
+    WORD("chatbot", ASSISTANT), WORD("tool_result", TOOL), WORD("observation", TOOL)};
+
+static const Word sharegpt_words[] = {
+    WORD("human", USER),       WORD("gpt", ASSISTANT),       WORD("system", SYSTEM),
+    WORD("user", USER),        WORD("assistant", ASSISTANT), WORD("function_call", ASSISTANT),
+    WORD("observation", TOOL), WORD("tool", TOOL),           WORD("function_response", TOOL),
+    WORD("chatgpt", ASSISTANT)};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static int lower(char c) {
   return c >= 'A' && c <= 'Z' ? c + 32 : (unsigned char)c;
@@ -48,203 +69,164 @@ static const char *nearest_role(ft_slice word) {
   const char *name = NULL;
   if (word.n > WORD_MAX)
     return NULL;
-  for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
-    if (distance(word, other_names[i].name) == 0)
-      return role_names[other_names[i].role];
-  for (int r = SYSTEM; r < ROLES; r++) {
-    unsigned d = distance(word, role_names[r]);
+  for (size_t i = 0; i < COUNT(other_words); i++)
+    if (distance(word, other_words[i].name) == 0)
+      return ft_role_names[other_words[i].role];
+  for (int r = FT_ROLE_SYSTEM; r < FT_ROLES; r++) {
+    unsigned d = distance(word, ft_role_names[r]);
     if (d < best)
-      best = d, name = role_names[r];
+      best = d, name = ft_role_names[r];
   }
   return name;
 }
 
-static void unknown_role(ft_check *c, const char *at, ft_slice word) {
+static void unknown_role(ft_check *c, size_t node, const char *use) {
+  ft_slice word = ft_check_slice(c, node);
   const char *near = nearest_role(word);
   if (near != NULL)
-    ft_check_error(c, "role", NULL, at, "unknown role \"%.*s\"; did you mean \"%s\"?",
+    ft_check_found(c, FT_RULE_ROLE, node, NULL, "unknown role \"%.*s\"; did you mean \"%s\"?",
                    ft_check_clip(word), word.s, near);
   else
-    ft_check_error(
-        c, "role", NULL, at,
-        "unknown role \"%.*s\"; use system, developer, user, assistant, tool or function",
-        ft_check_clip(word), word.s);
+    ft_check_found(c, FT_RULE_ROLE, node, NULL, "unknown role \"%.*s\"; use %s",
+                   ft_check_clip(word), word.s, use);
 }
 
-static void check_role(ft_check *c, ft_json *j) {
-  const char *at = j->p;
-  c->role = ROLE_NONE;
-  if (ft_json_type(j) != '"') {
-    ft_check_string(c, j);
+static enum ft_role role_of(const ft_check *c, size_t node, const Word *list, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (ft_check_is(c, node, list[i].name, list[i].n))
+      return list[i].role;
+  return FT_ROLE_NONE;
+}
+
+/* the roles that every service takes, as they are usually written */
+static enum ft_role plain_role(const char *s, size_t n) {
+  if (n == 4 && memcmp(s, "user", 4) == 0)
+    return FT_ROLE_USER;
+  if (n == 9 && memcmp(s, "assistant", 9) == 0)
+    return FT_ROLE_ASSISTANT;
+  return n == 6 && memcmp(s, "system", 6) == 0 ? FT_ROLE_SYSTEM : FT_ROLE_NONE;
+}
+
+/* known, but not to every service */
+static void check_taken(ft_check *c, size_t node) {
+  static const unsigned char rules[FT_ROLES] = {
+      0, 0, FT_RULE_DEVELOPER_ROLE, 0, 0, FT_RULE_TOOL_ROLE, FT_RULE_FUNCTION_ROLE};
+  if (rules[c->role] != 0)
+    ft_check_found(c, (enum ft_rule)rules[c->role], node, NULL,
+                   "this service does not take messages of the role %s", ft_role_names[c->role]);
+}
+
+static void set_role(ft_check *c, size_t node, const Word *list, size_t n, const char *use) {
+  c->role = FT_ROLE_NONE;
+  if (c->nodes[node].type != '"') {
+    ft_check_string(c, node);
     return;
   }
-  ft_slice word = ft_json_string(j);
-  for (int r = SYSTEM; r < ROLES; r++)
-    if (ft_json_is(word, role_names[r])) {
-      c->role = r;
-      return;
-    }
-  unknown_role(c, at, word);
+  c->role = role_of(c, node, list, n);
+  if (c->role == FT_ROLE_NONE)
+    unknown_role(c, node, use);
+  else
+    check_taken(c, node);
+}
+
+static void check_role(ft_check *c, size_t node) {
+  set_role(c, node, words, COUNT(words), "system, developer, user, assistant, tool or function");
 }
 
 /* ---- content ---- */
 
-static void check_image_url(ft_check *c, ft_json *j) {
-  static const ft_field fields[] = {FT_FIELD("url", ft_check_name, 1),
-                                    FT_FIELD("detail", ft_check_string, 0), FT_FIELD_END};
-  const char *at[FT_FIELDS_MAX];
-  ft_check_object(c, j, fields, at);
-}
-
 enum PartField { PART_TYPE, PART_TEXT, PART_IMAGE, PART_REFUSAL, PART_AUDIO, PART_FILE };
 
 static const ft_field part_fields[] = {FT_FIELD("type", ft_check_name, 1),
-                                       FT_FIELD("text", ft_check_string, 0),
-                                       FT_FIELD("image_url", check_image_url, 0),
-                                       FT_FIELD("refusal", ft_check_string, 0),
+                                       FT_FIELD("text", ft_check_text, 0),
+                                       FT_FIELD("image_url", ft_check_image_url, 0),
+                                       FT_FIELD("refusal", ft_check_text, 0),
                                        FT_FIELD("input_audio", ft_check_any, 0),
                                        FT_FIELD("file", ft_check_any, 0),
                                        FT_FIELD_END};
 
 /* a part carries what its type names, in a field of that name */
-static void check_part(ft_check *c, ft_json *j) {
-  const char *at[FT_FIELDS_MAX], *begin = j->p;
-  ft_json type;
-  if (!ft_check_object(c, j, part_fields, at) || at[PART_TYPE] == NULL || *at[PART_TYPE] != '"')
+static void check_part(ft_check *c, size_t node) {
+  uint32_t at[FT_FIELDS_MAX];
+  if (!ft_check_object(c, node, part_fields, FT_RULE_UNKNOWN_KEY, at) || at[PART_TYPE] == 0 ||
+      c->nodes[at[PART_TYPE]].type != '"')
     return;
-  type.p = at[PART_TYPE];
-  type.end = j->end;
-  ft_slice word = ft_json_string(&type);
   for (int i = PART_TEXT; i <= PART_FILE; i++)
-    if (ft_json_is(word, part_fields[i].name)) {
-      if (at[i] == NULL)
-        ft_check_error(c, "missing", part_fields[i].name, begin,
+    if (ft_check_is(c, at[PART_TYPE], part_fields[i].name, part_fields[i].len)) {
+      if (at[i] == 0)
+        ft_check_found(c, FT_RULE_MISSING, node, part_fields[i].name,
                        "\"%s\" is missing; a part of type \"%s\" has it", part_fields[i].name,
                        part_fields[i].name);
       return;
     }
-  ft_check_warning(c, "part_type", "type", at[PART_TYPE],
-                   "the part type \"%.*s\" is not known here; a service may refuse it",
-                   ft_check_clip(word), word.s);
+  ft_slice word = ft_check_slice(c, at[PART_TYPE]);
+  ft_check_found(c, FT_RULE_PART_TYPE, at[PART_TYPE], NULL,
+                 "the part type \"%.*s\" is not known here; a service may refuse it",
+                 ft_check_clip(word), word.s);
 }
 
-static void check_content(ft_check *c, ft_json *j) {
-  int type = ft_json_type(j);
-  if (type == '[') {
-    ft_check_array(c, j, check_part, 1);
-    return;
+void ft_check_parts(ft_check *c, size_t node) {
+  ft_check_found(c, FT_RULE_CONTENT_PARTS, node, NULL,
+                 "must be a string: this service takes no content in parts");
+  ft_check_array(c, node, check_part, 1);
+}
+
+static void check_content(ft_check *c, size_t node) {
+  int type = c->nodes[node].type;
+  if (type == '"')
+    ft_check_text(c, node);
+  else if (type == '[')
+    ft_check_parts(c, node);
+  else if (type != 'n') { /* null: check_has_content() knows where it may be */
+    ft_check_type_error(c, node, "a string or an array of parts");
+    ft_check_any(c, node);
   }
-  if (type != '"' && type != 'n') /* null: check_message() knows where it may be */
-    ft_check_type_error(c, j, "a string or an array of parts");
-  ft_check_any(c, j);
 }
 
-/* ---- tool calls ---- */
+/* ---- the other fields ---- */
 
-static void check_arguments(ft_check *c, ft_json *j) {
-  if (ft_json_type(j) == '{')
-    ft_check_error(c, "arguments", NULL, j->p,
-                   "must be a string that holds JSON, not an object; write \"{\\\"key\\\": 1}\"");
-  else if (ft_json_type(j) != '"')
-    ft_check_type_error(c, j, "a string that holds JSON");
-  ft_check_any(c, j);
-}
-
-static const ft_field called_fields[] = {FT_FIELD("name", ft_check_name, 1),
-                                         FT_FIELD("arguments", check_arguments, 1), FT_FIELD_END};
-
-static void check_called(ft_check *c, ft_json *j) {
-  const char *at[FT_FIELDS_MAX];
-  ft_check_object(c, j, called_fields, at);
-}
-
-static void check_function_call(ft_check *c, ft_json *j) {
-  if (ft_json_type(j) == 'n')
-    ft_check_any(c, j);
-  else
-    check_called(c, j);
-}
-
-static void check_call_type(ft_check *c, ft_json *j) {
-  const char *at = j->p;
-  if (ft_json_type(j) == '"' && !ft_json_is(ft_json_string(j), "function"))
-    ft_check_error(c, "tool_type", NULL, at, "must be \"function\"");
-  else if (*at != '"')
-    ft_check_string(c, j);
-}
-
-static void check_tool_call(ft_check *c, ft_json *j) {
-  static const ft_field fields[] = {FT_FIELD("id", ft_check_name, 1),
-                                    FT_FIELD("type", check_call_type, 1),
-                                    FT_FIELD("function", check_called, 1), FT_FIELD_END};
-  const char *at[FT_FIELDS_MAX];
-  ft_check_object(c, j, fields, at);
-}
-
-static void check_tool_calls(ft_check *c, ft_json *j) {
-  ft_check_array(c, j, check_tool_call, 1);
-}
-
-/* ---- tools ---- */
-
-static void check_schema(ft_check *c, ft_json *j) {
-  if (ft_json_type(j) != '{')
-    ft_check_type_error(c, j, "an object (a JSON schema)");
-  ft_check_any(c, j);
-}
-
-static void check_strict(ft_check *c, ft_json *j) {
-  if (ft_json_type(j) == 'n')
-    ft_check_any(c, j);
-  else
-    ft_check_boolean(c, j);
-}
-
-static void check_function(ft_check *c, ft_json *j) {
-  static const ft_field fields[] = {
-      FT_FIELD("name", ft_check_name, 1), FT_FIELD("description", ft_check_string, 0),
-      FT_FIELD("parameters", check_schema, 0), FT_FIELD("strict", check_strict, 0), FT_FIELD_END};
-  const char *at[FT_FIELDS_MAX];
-  ft_check_object(c, j, fields, at);
-}
-
-static void check_tool(ft_check *c, ft_json *j) {
-  static const ft_field fields[] = {FT_FIELD("type", check_call_type, 1),
-                                    FT_FIELD("function", check_function, 1), FT_FIELD_END};
-  const char *at[FT_FIELDS_MAX];
-  ft_check_object(c, j, fields, at);
-}
-
-void ft_check_tools(ft_check *c, ft_json *j) {
-  ft_check_array(c, j, check_tool, 0);
-}
-
-void ft_check_functions(ft_check *c, ft_json *j) {
-  ft_check_array(c, j, check_function, 0);
-}
-
-/* ---- messages ---- */
-
-static void check_weight(ft_check *c, ft_json *j) {
-  const char *at = j->p;
-  ft_slice value = ft_json_skip(j);
-  if (value.n != 1 || (*value.s != '0' && *value.s != '1'))
-    ft_check_error(c, "weight", NULL, at, "must be 0 (do not learn from it) or 1, not %.*s",
+static void check_weight(ft_check *c, size_t node) {
+  ft_slice value = ft_check_slice(c, node);
+  if (c->nodes[node].type != '0' || value.n != 1 || (*value.s != '0' && *value.s != '1'))
+    ft_check_found(c, FT_RULE_WEIGHT, node, NULL, "must be 0 (do not learn from it) or 1, not %.*s",
                    ft_check_clip(value), value.s);
-  if (*at == '{' || *at == '[') { /* its keys are checked as any */
-    ft_json again = {at, j->end};
-    ft_check_any(c, &again);
-  }
+  ft_check_any(c, node);
 }
 
-static void check_audio(ft_check *c, ft_json *j) {
-  static const ft_field fields[] = {FT_FIELD("id", ft_check_name, 1), FT_FIELD_END};
-  const char *at[FT_FIELDS_MAX];
-  if (ft_json_type(j) == 'n')
-    ft_check_any(c, j);
-  else
-    ft_check_object(c, j, fields, at);
+enum { NAME_MAX_CHARS = 64 };
+
+static void check_message_name(ft_check *c, size_t node) {
+  ft_check_name(c, node);
+  if (c->nodes[node].type != '"' || c->nodes[node].n == 0)
+    return;
+  ft_slice name = ft_check_plain(c, node);
+  if (name.s == NULL)
+    return;
+  for (size_t i = 0; i < name.n; i++)
+    if (strchr(" \t\n\r\f\v<|\\/>", name.s[i]) != NULL || name.n > NAME_MAX_CHARS) {
+      ft_check_found(c, FT_RULE_NAME, node, NULL,
+                     "a name has at most 64 characters, and no blanks, <, |, \\, / and >");
+      return;
+    }
 }
+
+static void check_reasoning(ft_check *c, size_t node) {
+  ft_check_found(c, FT_RULE_REASONING, node, NULL,
+                 "reasoning beside the content is not known to every service");
+  if (c->nodes[node].type == '"')
+    ft_check_text(c, node);
+  else
+    ft_check_nullable(c, node);
+}
+
+static void check_audio(ft_check *c, size_t node) {
+  static const ft_field fields[] = {FT_FIELD("id", ft_check_name, 1), FT_FIELD_END};
+  uint32_t at[FT_FIELDS_MAX];
+  if (c->nodes[node].type != 'n')
+    ft_check_object(c, node, fields, FT_RULE_UNKNOWN_KEY, at);
+}
+
+/* ---- a message ---- */
 
 enum MessageField {
   M_ROLE,
@@ -261,82 +243,158 @@ enum MessageField {
 static const ft_field message_fields[] = {FT_FIELD("role", check_role, 1),
                                           FT_FIELD("content", check_content, 0),
                                           FT_FIELD("weight", check_weight, 0),
-                                          FT_FIELD("tool_calls", check_tool_calls, 0),
-                                          FT_FIELD("function_call", check_function_call, 0),
+                                          FT_FIELD("tool_calls", ft_check_tool_calls, 0),
+                                          FT_FIELD("function_call", ft_check_function_call, 0),
                                           FT_FIELD("refusal", ft_check_nullable, 0),
                                           FT_FIELD("audio", check_audio, 0),
                                           FT_FIELD("tool_call_id", ft_check_name, 0),
-                                          FT_FIELD("name", ft_check_name, 0),
+                                          FT_FIELD("name", check_message_name, 0),
+                                          FT_FIELD("reasoning", check_reasoning, 0),
+                                          FT_FIELD("reasoning_content", check_reasoning, 0),
                                           FT_FIELD_END};
 
-static int given(const char *value) {
-  return value != NULL && *value != 'n';
+static int given(const ft_check *c, size_t node) {
+  return node != 0 && c->nodes[node].type != 'n';
 }
 
 /* what only an assistant may say */
-static void check_assistant_only(ft_check *c, const char **at) {
-  if (given(at[M_WEIGHT]))
-    ft_check_error(c, "weight", "weight", at[M_WEIGHT],
+static void check_assistant_only(ft_check *c, const uint32_t *at) {
+  if (given(c, at[M_WEIGHT]))
+    ft_check_found(c, FT_RULE_WEIGHT_ROLE, at[M_WEIGHT], NULL,
                    "only an assistant message may have a weight; remove it");
+  if (given(c, at[M_CALLS]))
+    c->unsure = 1; /* which calls are there to be answered? */
   for (int i = M_CALLS; i <= M_AUDIO; i++)
-    if (given(at[i]))
-      ft_check_error(c, "assistant_only", message_fields[i].name, at[i],
+    if (given(c, at[i]))
+      ft_check_found(c, FT_RULE_ASSISTANT_ONLY, at[i], NULL,
                      "only an assistant message may have \"%s\"; remove it or correct the role",
                      message_fields[i].name);
 }
 
-static void check_has_content(ft_check *c, const char *begin, const char **at) {
-  int said = 0;
-  for (int i = M_CALLS; i <= M_AUDIO; i++)
-    said |= given(at[i]);
-  if (given(at[M_CONTENT]) || (c->role == ASSISTANT && said))
+static void check_image_role(ft_check *c) {
+  if (c->image != 0 && c->role != FT_ROLE_USER)
+    ft_check_found(c, FT_RULE_IMAGE_ROLE, c->image, NULL,
+                   "a %s message has no images; only a user message may", ft_role_names[c->role]);
+}
+
+static void check_has_content(ft_check *c, size_t node, const uint32_t *at) {
+  size_t content = at[M_CONTENT];
+  int said = 0, empty = content != 0 && c->nodes[content].type == '"' && c->nodes[content].n == 0;
+  if (given(c, content) && !empty)
     return;
-  ft_check_error(c, "content", "content", at[M_CONTENT] != NULL ? at[M_CONTENT] : begin,
-                 c->role == ASSISTANT
-                     ? "\"content\" is missing; an assistant message has text, or tool_calls, "
-                       "function_call or refusal"
-                     : "\"content\" is missing; write a string or an array of parts");
+  for (int i = M_CALLS; i <= M_AUDIO; i++)
+    said |= given(c, at[i]);
+  if (c->role == FT_ROLE_ASSISTANT && said)
+    return;
+  if (empty)
+    ft_check_found(c, FT_RULE_EMPTY_CONTENT, content, NULL,
+                   "is empty; write the text, or remove the message");
+  else
+    ft_check_found(c, FT_RULE_CONTENT, content != 0 ? content : node,
+                   content != 0 ? NULL : "content",
+                   c->role == FT_ROLE_ASSISTANT
+                       ? "\"content\" is missing; an assistant message has text, or tool_calls, "
+                         "function_call or refusal"
+                       : "\"content\" is missing; write a string or an array of parts");
 }
 
-static void check_reply(ft_check *c, const char *begin, const char **at) {
-  if (c->role == TOOL && at[M_CALL_ID] == NULL)
-    ft_check_error(
-        c, "tool_call_id", "tool_call_id", begin,
-        "\"tool_call_id\" is missing; a tool message names the id of the call that it answers");
-  if (c->role != TOOL && at[M_CALL_ID] != NULL)
-    ft_check_warning(c, "tool_call_id", "tool_call_id", at[M_CALL_ID],
-                     "only a tool message has a \"tool_call_id\"; a service may refuse it");
-  if (c->role == FUNCTION && at[M_NAME] == NULL)
-    ft_check_error(
-        c, "function_name", "name", begin,
-        "\"name\" is missing; a function message names the function that it answers for");
+static void check_reply(ft_check *c, size_t node, const uint32_t *at) {
+  if (c->role == FT_ROLE_TOOL && at[M_CALL_ID] == 0)
+    ft_check_found(c, FT_RULE_TOOL_CALL_ID, node, "tool_call_id",
+                   "\"tool_call_id\" is missing; a tool message names the id of the call that it "
+                   "answers");
+  if (c->role != FT_ROLE_TOOL && at[M_CALL_ID] != 0)
+    ft_check_found(c, FT_RULE_TOOL_ONLY, at[M_CALL_ID], NULL,
+                   "only a tool message has a \"tool_call_id\"; a service may refuse it");
+  if (c->role == FT_ROLE_FUNCTION && at[M_NAME] == 0)
+    ft_check_found(c, FT_RULE_FUNCTION_NAME, node, "name",
+                   "\"name\" is missing; a function message names the function that it answers "
+                   "for");
 }
 
-static int check_message_at(ft_check *c, ft_json *j, const char **at) {
-  const char *begin = j->p;
-  c->role = ROLE_NONE;
-  if (!ft_check_object(c, j, message_fields, at) || c->role == ROLE_NONE)
+static void count(ft_check *c) {
+  if (c->facts == NULL)
+    return;
+  c->facts->messages++;
+  c->facts->roles[c->role]++;
+}
+
+static int check_message_at(ft_check *c, size_t node, uint32_t *at) {
+  c->role = FT_ROLE_NONE;
+  c->image = 0;
+  if (!ft_check_object(c, node, message_fields, FT_RULE_UNKNOWN_KEY, at) || c->role == FT_ROLE_NONE)
     return 0;
-  if (c->role != ASSISTANT)
+  if (c->role != FT_ROLE_ASSISTANT)
     check_assistant_only(c, at);
-  check_has_content(c, begin, at);
-  check_reply(c, begin, at);
+  check_image_role(c);
+  check_has_content(c, node, at);
+  check_reply(c, node, at);
+  count(c);
   return 1;
 }
 
-void ft_check_message(ft_check *c, ft_json *j) {
-  const char *at[FT_FIELDS_MAX];
-  if (!check_message_at(c, j, at))
-    c->tally.unsure = 1;
-  else if (c->role == ASSISTANT) {
-    c->tally.assistants = 1;
-    c->tally.learned |= at[M_WEIGHT] == NULL || *at[M_WEIGHT] != '0';
-  }
+/* What most messages are, {"role": ..., "content": ...} and text in it, without the tables: 1.
+   Nothing can be said against such a message but for its role and its text. */
+static int plain_message(ft_check *c, size_t node) {
+  const ft_node *m = &c->nodes[node], *role = m + 1, *content = m + 3;
+  const char *s = c->e->s;
+  if (m->type != '{' || m->next != node + 5 || role->n != 4 || content->n != 7 ||
+      memcmp(s + role->at, "role", 4) != 0 || memcmp(s + content->at, "content", 7) != 0 ||
+      role[1].type != '"' || content[1].type != '"' || content[1].n == 0)
+    return 0;
+  c->role = plain_role(s + role[1].at, role[1].n);
+  if (c->role == FT_ROLE_NONE)
+    return 0;
+  ft_check_text(c, node + 4);
+  ft_message plain = {node, node + 2, node + 4, 0, 0, 0};
+  count(c);
+  ft_talk_turn(c, &plain);
+  return 1;
 }
 
-void ft_check_output(ft_check *c, ft_json *j) {
-  const char *at[FT_FIELDS_MAX], *begin = j->p;
-  if (check_message_at(c, j, at) && c->role != ASSISTANT)
-    ft_check_error(c, "output_role", "role", at[M_ROLE] != NULL ? at[M_ROLE] : begin,
+void ft_check_message(ft_check *c, size_t node) {
+  uint32_t at[FT_FIELDS_MAX];
+  if (plain_message(c, node))
+    return;
+  if (!check_message_at(c, node, at)) {
+    c->unsure = 1;
+    return;
+  }
+  ft_message m = {node, at[M_ROLE], at[M_CONTENT], at[M_WEIGHT], 0, at[M_CALL_ID]};
+  if (c->role == FT_ROLE_ASSISTANT && given(c, at[M_CALLS]))
+    m.calls = at[M_CALLS];
+  ft_talk_turn(c, &m);
+}
+
+void ft_check_output(ft_check *c, size_t node) {
+  uint32_t at[FT_FIELDS_MAX];
+  if (check_message_at(c, node, at) && c->role != FT_ROLE_ASSISTANT)
+    ft_check_found(c, FT_RULE_OUTPUT_ROLE, at[M_ROLE], NULL,
                    "an output holds assistant messages only; put the others into input.messages");
+}
+
+/* ---- ShareGPT ---- */
+
+static void check_from(ft_check *c, size_t node) {
+  set_role(c, node, sharegpt_words, COUNT(sharegpt_words),
+           "system, human, gpt, function_call or observation");
+}
+
+void ft_check_turn(ft_check *c, size_t node) {
+  static const ft_field fields[] = {FT_FIELD("from", check_from, 1),
+                                    FT_FIELD("value", ft_check_text, 1),
+                                    FT_FIELD("weight", check_weight, 0), FT_FIELD_END};
+  uint32_t at[FT_FIELDS_MAX];
+  c->role = FT_ROLE_NONE;
+  if (!ft_check_object(c, node, fields, FT_RULE_UNKNOWN_KEY, at) || c->role == FT_ROLE_NONE ||
+      at[1] == 0) {
+    c->unsure = 1;
+    return;
+  }
+  if (c->nodes[at[1]].type == '"' && c->nodes[at[1]].n == 0)
+    ft_check_found(c, FT_RULE_EMPTY_CONTENT, at[1], NULL,
+                   "is empty; write the text, or remove the message");
+  count(c);
+  ft_message m = {node, at[0], at[1], at[2], 0, 0};
+  ft_talk_turn(c, &m);
 }
