@@ -1,0 +1,243 @@
+/*
+** canon.c: strings are hashed from the text as it stands, 16 bytes a step; only behind a
+** backslash they are spelled out into a small buffer first. What a container holds is folded
+** into its frame as the nodes come, so one pass over them does; members are added up, so that
+** their order does not show.
+*/
+#include "canon.h"
+
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* Odd numbers without a pattern: the fractional parts of the square roots of 2, 3, 5, 7, 11, 13 */
+#define K0 UINT64_C(0x6A09E667F3BCC909)
+#define K1 UINT64_C(0xBB67AE8584CAA73B)
+#define K2 UINT64_C(0x3C6EF372FE94F82B)
+#define K3 UINT64_C(0xA54FF53A5F1D36F1)
+#define K4 UINT64_C(0x510E527FADE682D1)
+#define K5 UINT64_C(0x9B05688C2B3E6C1F)
+
+/* ---- 128 bits of state ---- */
+
+/* Both halves of the product, one over the other */
+static inline uint64_t fold(uint64_t u, uint64_t v) {
+#ifdef __SIZEOF_INT128__
+  __extension__ typedef unsigned __int128 wide;
+  wide p = (wide)u * v;
+  return (uint64_t)p ^ (uint64_t)(p >> 64);
+#else
+  uint64_t ul = u & 0xFFFFFFFF, uh = u >> 32, vl = v & 0xFFFFFFFF, vh = v >> 32;
+  uint64_t low = ul * vl, m1 = uh * vl, m2 = ul * vh;
+  uint64_t carry = ((low >> 32) + (m1 & 0xFFFFFFFF) + (m2 & 0xFFFFFFFF)) >> 32;
+  uint64_t high = uh * vh + (m1 >> 32) + (m2 >> 32) + carry;
+  return (low + (m1 << 32) + (m2 << 32)) ^ high;
+#endif
+}
+
+/* Both products see all of the state and all of the input: a pair of inputs that meets in one
+   of them by chance does not meet in the other. */
+static inline ft_hash absorb(ft_hash h, uint64_t x, uint64_t y) {
+  ft_hash next = {fold(h.a ^ x, h.b ^ y ^ K0), fold(h.b ^ x ^ K1, h.a ^ y ^ K2)};
+  return next;
+}
+
+static inline ft_hash join(ft_hash h, ft_hash more) {
+  return absorb(h, more.a, more.b);
+}
+
+/* ---- strings and words ---- */
+
+/* The same number on every machine */
+static inline uint64_t load(const char *p) {
+  uint64_t w;
+  memcpy(&w, p, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  w = __builtin_bswap64(w);
+#endif
+  return w;
+}
+
+static inline ft_hash blocks(ft_hash h, const char *p, const char *end) {
+  for (; end - p >= 16; p += 16)
+    h = absorb(h, load(p), load(p + 8));
+  return h;
+}
+
+/* The last n < 16 bytes, zeros behind them. Where the text goes on they are read with what
+   follows, which is cut off again. */
+static inline ft_hash rest(ft_hash h, const char *p, size_t n, const char *text_end) {
+  char copy[16] = {0};
+  if (n == 0)
+    return h;
+  if (text_end - p < 16)
+    p = memcpy(copy, p, n);
+  uint64_t x = load(p), y = n > 8 ? load(p + 8) : 0;
+  if (n < 8)
+    x &= (UINT64_C(1) << 8 * n) - 1;
+  else if (n > 8)
+    y &= (UINT64_C(1) << 8 * (n - 8)) - 1;
+  return absorb(h, x, y);
+}
+
+static inline ft_hash ended(ft_hash h, uint64_t n, int type) {
+  return absorb(h, n ^ K3, (uint64_t)type ^ K4);
+}
+
+/* Of four hexadecimal digits, all at once: a letter's low bits are 9 short of what it means */
+static unsigned hex4(const char *p) {
+  uint32_t x;
+  memcpy(&x, p, 4);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  x = __builtin_bswap32(x);
+#endif
+  x = (x & 0x0F0F0F0F) + 9 * (x >> 6 & 0x01010101);
+  x = (x << 4 | x >> 8) & 0x00FF00FF;
+  return (x & 0xFF) << 8 | x >> 16;
+}
+
+static char *put_utf8(char *out, unsigned long c) {
+  if (c < 0x80) {
+    *out++ = (char)c;
+    return out;
+  }
+  int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+  for (int i = more; i > 0; i--, c >>= 6)
+    out[i] = (char)(0x80 | (c & 0x3F));
+  out[0] = (char)(0xFF00u >> (more + 1) | c);
+  return out + more + 1;
+}
+
+/* What an escape of one letter means; looked up, since a branch here is often guessed wrong */
+static const char meant[] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                             ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
+
+/* The escape at *p, which ft_scan() has accepted, as at most 4 bytes */
+static char *put_escape(char *out, const char **p) {
+  char c = (*p)[1];
+  if (c == 'u') {
+    unsigned long u = hex4(*p + 2);
+    int pair = u >= 0xD800 && u < 0xDC00;
+    if (pair)
+      u = 0x10000 + ((u - 0xD800) << 10) + (hex4(*p + 8) - 0xDC00);
+    *p += pair ? 12 : 6;
+    return put_utf8(out, u);
+  }
+  *p += 2;
+  *out++ = meant[(unsigned char)c];
+  return out;
+}
+
+enum {
+  SPELL = 512, /* bytes of a string with escapes that are spelled out at a time */
+  SLACK = 16   /* may be written behind them: a last escape, or more of a run than counts */
+};
+
+/* Copies 16 bytes; how many of them stand before a backslash */
+static inline size_t copy_16(char *out, const char *s) {
+#ifdef __SSE2__
+  __m128i w = _mm_loadu_si128((const __m128i *)(const void *)s);
+  _mm_storeu_si128((__m128i *)(void *)out, w);
+  int found = _mm_movemask_epi8(_mm_cmpeq_epi8(w, _mm_set1_epi8('\\')));
+  return found == 0 ? 16 : (size_t)__builtin_ctz((unsigned)found);
+#else
+  const char *escape = memchr(s, '\\', 16);
+  memcpy(out, s, 16);
+  return escape == NULL ? 16 : (size_t)(escape - s);
+#endif
+}
+
+/* Copies from *p up to a backslash, or as far as there is room */
+static inline char *put_run(char *out, const char *room, const char **p, const char *end) {
+  const char *s = *p;
+  while (out < room && end - s >= 16) {
+    size_t n = copy_16(out, s);
+    out += n, s += n;
+    if (n < 16)
+      return *p = s, out;
+  }
+  while (out < room && s < end && *s != '\\')
+    *out++ = *s++;
+  return *p = s, out;
+}
+
+static ft_hash spelled(ft_hash h, const char *p, const char *end) {
+  char buf[SPELL + SLACK], *out = buf;
+  uint64_t n = 0;
+  while (p < end) {
+    out = put_run(out, buf + SPELL, &p, end);
+    while (p < end && *p == '\\' && out < buf + SPELL)
+      out = put_escape(out, &p);
+    if (out < buf + SPELL)
+      continue;
+    size_t whole = (size_t)(out - buf) & ~(size_t)15, left = (size_t)(out - buf) & 15;
+    h = blocks(h, buf, buf + whole);
+    memcpy(buf, buf + whole, left);
+    out = buf + left;
+    n += whole;
+  }
+  size_t whole = (size_t)(out - buf) & ~(size_t)15;
+  h = blocks(h, buf, buf + whole);
+  h = rest(h, buf + whole, (size_t)(out - buf) - whole, buf + sizeof buf);
+  return ended(h, n + (uint64_t)(out - buf), '"');
+}
+
+static ft_hash scalar(ft_hash seed, const ft_example *e, const ft_node *node) {
+  const char *p = e->s + node->at, *end = p + node->n;
+  if (node->flags & FT_NODE_ESCAPED)
+    return spelled(seed, p, end);
+  ft_hash h = blocks(seed, p, end);
+  h = rest(h, end - node->n % 16, node->n % 16, e->s + e->n);
+  return ended(h, node->n, node->type);
+}
+
+/* ---- containers ---- */
+
+typedef struct Frame {
+  ft_hash all; /* of what it holds so far */
+  ft_hash key; /* the last one */
+  uint32_t end;
+  int type; /* { or [ */
+} Frame;
+
+static inline void give(Frame *f, int key, ft_hash h) {
+  if (key)
+    f->key = h;
+  else if (f->type == '[')
+    f->all = join(f->all, h);
+  else {
+    ft_hash member = join(f->key, h);
+    f->all.a += member.a;
+    f->all.b += member.b;
+  }
+}
+
+ft_hash ft_canon(const ft_example *e, uint64_t seed) {
+  Frame frames[FT_SCAN_DEPTH + 1], *f = frames; /* the first holds the whole value */
+  ft_hash start = {seed ^ K0, fold(seed ^ K1, K5)};
+  f->all = start;
+  f->end = UINT32_MAX;
+  f->type = '[';
+  for (uint32_t i = 0; i < e->count; i++) {
+    const ft_node *node = &e->nodes[i];
+    if (node->type == '{' || node->type == '[') {
+      f++;
+      f->all = start;
+      f->end = node->next;
+      f->type = node->type;
+    } else
+      give(f, node->flags & FT_NODE_KEY, scalar(start, e, node));
+    while (f->end == i + 1) {
+      ft_hash h = ended(f->all, 0, f->type);
+      give(--f, 0, h);
+    }
+  }
+  return frames->all;
+}
+
+int ft_canon_side(ft_hash h, uint64_t seed, double fraction) {
+  ft_hash drawn = {seed ^ K5, seed ^ K4};
+  drawn = join(join(drawn, h), h);
+  return (double)(drawn.a >> 11) * 0x1p-53 < fraction; /* 53 bits: what a double can tell apart */
+}
