@@ -1,0 +1,423 @@
+#include "vocab.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  LINE_MAX_BYTES = (FT_TOKEN_MAX + 2) / 3 * 4 + 16, /* base64, a space, a rank, CR */
+  SLOTS_FIRST = 1 << 12,
+  PROBES = 512, /* a search of so many slots comes of no honest vocabulary */
+  PAIRS = 1 << 16,
+  LINE_BYTES = 18 /* of OpenAI's files, on average: for the first guess of a size */
+};
+
+/* ---- encodings ---- */
+
+/* tiktoken 0.14.0, tiktoken_ext/openai_public.py */
+static const struct {
+  const char *name, *sha256;
+} encodings[] = {
+    {NULL, NULL},
+    {"cl100k_base", "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"},
+    {"o200k_base", "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"}};
+
+enum ft_encoding ft_encoding_find(const char *name) {
+  for (int e = FT_CL100K_BASE; e <= FT_O200K_BASE; e++)
+    if (strcmp(name, encodings[e].name) == 0)
+      return (enum ft_encoding)e;
+  return FT_ENCODING_NONE;
+}
+
+const char *ft_encoding_name(enum ft_encoding e) {
+  return encodings[e].name;
+}
+
+const char *ft_encoding_sha256(enum ft_encoding e) {
+  return encodings[e].sha256;
+}
+
+/* ---- memory ---- */
+
+static void *vocab_alloc(ft_vocab *v, size_t n) {
+  return v->alloc(v->ud, NULL, 0, n);
+}
+
+static void give_back(ft_vocab *v, void *p, size_t n) {
+  if (p != NULL)
+    v->alloc(v->ud, p, n, 0);
+}
+
+void ft_vocab_init(ft_vocab *v, enum ft_encoding like, int checked, lua_Alloc alloc, void *ud) {
+  memset(v, 0, sizeof *v);
+  v->encoding = like;
+  v->wanted = checked ? like : FT_ENCODING_NONE;
+  v->fd = -1;
+  v->alloc = alloc;
+  v->ud = ud;
+  ft_buf_init(&v->pool, alloc, ud, FT_VOCAB_POOL);
+  ft_buf_init(&v->line, alloc, ud, LINE_MAX_BYTES);
+  ft_buf_init(&v->ranks, alloc, ud, (FT_VOCAB_RANK + 2) / 8);
+  memset(v->single, 0xFF, sizeof v->single);
+  ft_sha256_begin(&v->sha);
+}
+
+static void vocab_close(ft_vocab *v) {
+  int fd = v->fd;
+  v->fd = -1;
+  if (fd >= 0)
+    close(fd);
+  ft_buf_free(&v->line);
+  ft_buf_free(&v->ranks);
+}
+
+static void free_table(ft_vocab *v) {
+  size_t slots = (size_t)v->mask + 1;
+  give_back(v, v->slots, slots * sizeof *v->slots);
+  v->slots = NULL;
+}
+
+void ft_vocab_free(ft_vocab *v) {
+  vocab_close(v);
+  free_table(v);
+  give_back(v, v->pairs, PAIRS * sizeof *v->pairs);
+  v->pairs = NULL;
+  give_back(v, v->filter, FT_FILTER_BYTES);
+  v->filter = NULL;
+  give_back(v, v->cache, FT_CACHE_BYTES);
+  v->cache = NULL;
+  give_back(v, v->joined, FT_PAIR_BYTES);
+  v->joined = NULL;
+  give_back(v, v->scratch, FT_SCRATCH_BYTES);
+  v->scratch = NULL;
+  ft_buf_free(&v->pool);
+  if (v->state != FT_VOCAB_FAILED)
+    snprintf(v->words, sizeof v->words, "the vocabulary was closed");
+  v->state = FT_VOCAB_FAILED;
+}
+
+/* Everything goes, but for the words */
+static enum ft_vocab_state failed(ft_vocab *v, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(v->words, sizeof v->words, format, args);
+  va_end(args);
+  v->state = FT_VOCAB_FAILED;
+  ft_vocab_free(v);
+  return FT_VOCAB_FAILED;
+}
+
+static enum ft_vocab_state no_memory(ft_vocab *v) {
+  return failed(v, "not enough memory for the vocabulary");
+}
+
+static enum ft_vocab_state bad_line(ft_vocab *v, const char *why) {
+  return failed(v, "line %lu of the vocabulary: %s", (unsigned long)v->lines, why);
+}
+
+/* ---- the table ---- */
+
+/* A free slot for h. -1: none within reach */
+static long free_slot(const ft_vocab *v, uint64_t h) {
+  uint32_t i = (uint32_t)h & v->mask;
+  for (int probes = 0; probes < PROBES; probes++, i = (i + 1) & v->mask)
+    if (v->slots[i] == 0)
+      return (long)i;
+  return -1;
+}
+
+static const unsigned char *token_at(const ft_vocab *v, size_t at) {
+  return (const unsigned char *)v->pool.data + at;
+}
+
+/* Gives the token at `at` of the pool its slot */
+static int take_slot(ft_vocab *v, size_t at) {
+  const unsigned char *token = token_at(v, at);
+  uint64_t h = ft_vocab_hash(token + 5, token[4]);
+  long i = free_slot(v, h);
+  if (i < 0)
+    return 0;
+  v->filter[ft_vocab_bit(h) / 8] |= (uint8_t)(1 << ft_vocab_bit(h) % 8);
+  v->slots[i] = ft_vocab_tag(h) | (uint32_t)at;
+  return 1;
+}
+
+/* A table of so many slots, a power of two, with all tokens there are so far */
+static int make_table(ft_vocab *v, size_t slots) {
+  free_table(v);
+  v->mask = (uint32_t)(slots - 1);
+  v->slots = vocab_alloc(v, slots * sizeof *v->slots);
+  if (v->slots == NULL)
+    return no_memory(v), 0;
+  memset(v->slots, 0, slots * sizeof *v->slots);
+  for (size_t at = 0; at < v->pool.len; at += 5u + token_at(v, at)[4])
+    if (!take_slot(v, at))
+      return bad_line(v, "it is made to fill one place of a table"), 0;
+  return 1;
+}
+
+static int make_pairs(ft_vocab *v) {
+  v->pairs = vocab_alloc(v, PAIRS * sizeof *v->pairs);
+  v->filter = vocab_alloc(v, FT_FILTER_BYTES);
+  if (v->pairs == NULL || v->filter == NULL)
+    return no_memory(v), 0;
+  memset(v->filter, 0, FT_FILTER_BYTES);
+  memset(v->pairs, 0xFF, PAIRS * sizeof *v->pairs);
+  return 1;
+}
+
+/* At most half of the slots are taken */
+static int make_room(ft_vocab *v) {
+  size_t slots = SLOTS_FIRST;
+  if (v->pairs == NULL && !make_pairs(v))
+    return 0;
+  if (v->slots != NULL && (v->count + 1) * 2 <= v->mask)
+    return 1;
+  size_t tokens = v->slots == NULL ? (size_t)(v->size / LINE_BYTES) : v->count + 1;
+  while (slots < 2 * tokens + 2 && slots < 2 * (size_t)FT_VOCAB_TOKENS)
+    slots *= 2;
+  return make_table(v, slots);
+}
+
+/* Is this rank taken? Takes it. -1: no memory */
+static int rank_taken(ft_vocab *v, uint32_t rank) {
+  size_t byte = rank / 8;
+  if (byte >= v->ranks.len) {
+    size_t more = byte + 1 - v->ranks.len, left = v->ranks.max - v->ranks.len;
+    more = more < 8192 ? (8192 < left ? 8192 : left) : more;
+    if (!ft_buf_reserve(&v->ranks, more))
+      return -1;
+    memset(v->ranks.data + v->ranks.len, 0, more);
+    v->ranks.len += more;
+  }
+  unsigned char *bits = (unsigned char *)v->ranks.data + byte;
+  int bit = 1 << rank % 8, taken = (*bits & bit) != 0;
+  *bits = (unsigned char)(*bits | bit);
+  return taken;
+}
+
+static int store(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+  size_t at = v->pool.len;
+  unsigned char head[5] = {0, 0, 0, 0, (unsigned char)n};
+  memcpy(head, &rank, 4);
+  if (!ft_buf_add(&v->pool, head, 5) || !ft_buf_add(&v->pool, s, n))
+    return v->pool.full ? bad_line(v, "the tokens are too long in all") : no_memory(v), 0;
+  if (!take_slot(v, at))
+    return bad_line(v, "it is made to fill one place of a table"), 0;
+  if (n == 1)
+    v->single[*s] = rank;
+  else if (n == 2)
+    v->pairs[s[0] << 8 | s[1]] = rank;
+  v->count++;
+  v->longest = n > v->longest ? (uint32_t)n : v->longest;
+  return 1;
+}
+
+/* Before it is in `pairs` or in a slot: have we had it? */
+static int token_taken(const ft_vocab *v, const unsigned char *s, size_t n) {
+  return n == 1 ? v->single[*s] != FT_NO_RANK : ft_vocab_rank(v, s, n) != FT_NO_RANK;
+}
+
+static int add_token(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+  if (v->count >= FT_VOCAB_TOKENS)
+    return bad_line(v, "too many tokens; a vocabulary has at most 1,048,576"), 0;
+  if (!make_room(v))
+    return 0;
+  if (token_taken(v, s, n))
+    return bad_line(v, "this token was there before"), 0;
+  int taken = rank_taken(v, rank);
+  if (taken != 0)
+    return taken < 0 ? no_memory(v) : bad_line(v, "this rank was there before"), 0;
+  return store(v, s, n, rank);
+}
+
+/* ---- lines ---- */
+
+static int digit64(unsigned char c) {
+  if (c >= 'A' && c <= 'Z')
+    return c - 'A';
+  if (c >= 'a' && c <= 'z')
+    return c - 'a' + 26;
+  if (c >= '0' && c <= '9')
+    return c - '0' + 52;
+  return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* n bytes of base64 -> how many bytes; 0: it is none */
+static size_t decode64(const char *s, size_t n, unsigned char *out) {
+  size_t made = 0, pad = 0;
+  if (n == 0 || n % 4 != 0)
+    return 0;
+  while (pad < 2 && s[n - 1 - pad] == '=')
+    pad++;
+  for (size_t i = 0; i < n; i += 4) {
+    uint32_t word = 0;
+    for (size_t k = i; k < i + 4; k++) {
+      int d = k >= n - pad ? 0 : digit64((unsigned char)s[k]);
+      if (d < 0)
+        return 0;
+      word = word << 6 | (uint32_t)d;
+    }
+    for (int shift = 16; shift >= 0; shift -= 8)
+      out[made++] = (unsigned char)(word >> shift);
+  }
+  return made - pad;
+}
+
+/* n digits -> a rank; FT_NO_RANK: it is none, or too great */
+static uint32_t decode_rank(const char *s, size_t n) {
+  uint32_t rank = 0;
+  if (n == 0 || n > 7)
+    return FT_NO_RANK;
+  for (size_t i = 0; i < n; i++) {
+    if (s[i] < '0' || s[i] > '9')
+      return FT_NO_RANK;
+    rank = rank * 10 + (uint32_t)(s[i] - '0');
+  }
+  return rank <= FT_VOCAB_RANK ? rank : FT_NO_RANK;
+}
+
+static int add_line(ft_vocab *v, const char *s, size_t n) {
+  unsigned char token[LINE_MAX_BYTES];
+  if (n > 0 && s[n - 1] == '\r')
+    n--;
+  if (n == 0)
+    return 1; /* tiktoken passes over these too */
+  const char *space = memchr(s, ' ', n);
+  if (space == NULL)
+    return bad_line(v, "it is not \"base64 rank\""), 0;
+  size_t length = (size_t)(space - s), bytes = decode64(s, length, token);
+  if (bytes == 0)
+    return bad_line(v, "the token is not base64"), 0;
+  if (bytes > FT_TOKEN_MAX)
+    return bad_line(v, "the token is longer than 255 bytes"), 0;
+  uint32_t rank = decode_rank(space + 1, n - length - 1);
+  if (rank == FT_NO_RANK)
+    return bad_line(v, "the rank is not a whole number up to 2097150"), 0;
+  return add_token(v, token, bytes, rank);
+}
+
+static int too_long(ft_vocab *v) {
+  return bad_line(v, "it is too long for \"base64 rank\""), 0;
+}
+
+/* Keeps what has no end of line yet */
+static int keep(ft_vocab *v, const char *s, size_t n) {
+  if (ft_buf_add(&v->line, s, n))
+    return 1;
+  v->lines++;
+  return v->line.full ? too_long(v) : (no_memory(v), 0);
+}
+
+static int take_line(ft_vocab *v, const char *s, size_t n) {
+  if (v->line.len > 0) {
+    if (!keep(v, s, n))
+      return 0;
+    s = v->line.data;
+    n = v->line.len;
+  }
+  v->lines++;
+  if (n > LINE_MAX_BYTES)
+    return too_long(v);
+  int good = add_line(v, s, n);
+  if (good)
+    ft_buf_clear(&v->line);
+  return good;
+}
+
+enum ft_vocab_state ft_vocab_add(ft_vocab *v, const char *bytes, size_t n) {
+  const char *end = bytes + n, *newline;
+  if (v->state != FT_VOCAB_MORE)
+    return v->state;
+  v->read += n;
+  if (v->read > FT_VOCAB_FILE)
+    return failed(v, "the vocabulary is larger than 64 MiB");
+  ft_sha256_add(&v->sha, bytes, n);
+  while (bytes < end && (newline = memchr(bytes, '\n', (size_t)(end - bytes))) != NULL) {
+    if (!take_line(v, bytes, (size_t)(newline - bytes)))
+      return v->state;
+    bytes = newline + 1;
+  }
+  if (bytes < end)
+    keep(v, bytes, (size_t)(end - bytes));
+  return v->state;
+}
+
+static void recognize(ft_vocab *v, const char *sha256) {
+  for (int e = FT_CL100K_BASE; e <= FT_O200K_BASE; e++)
+    if (strcmp(sha256, encodings[e].sha256) == 0) {
+      v->encoding = (enum ft_encoding)e;
+      v->known = 1;
+    }
+}
+
+enum ft_vocab_state ft_vocab_end(ft_vocab *v) {
+  char hex[65];
+  if (v->state != FT_VOCAB_MORE)
+    return v->state;
+  if (v->line.len > 0 && !take_line(v, "", 0))
+    return v->state;
+  ft_sha256_end(&v->sha, hex);
+  recognize(v, hex);
+  if (v->wanted != FT_ENCODING_NONE && (!v->known || v->encoding != v->wanted))
+    return failed(v, "it is not the file of %s: its SHA-256 is %s, and should be %s",
+                  encodings[v->wanted].name, hex, encodings[v->wanted].sha256);
+  for (int c = 0; c < 256; c++)
+    if (v->single[c] == FT_NO_RANK)
+      return failed(v, "the vocabulary has no token for the single byte 0x%02X", (unsigned)c);
+  v->cache = vocab_alloc(v, FT_CACHE_BYTES);
+  v->joined = vocab_alloc(v, FT_PAIR_BYTES);
+  v->scratch = vocab_alloc(v, FT_SCRATCH_BYTES);
+  if (v->cache == NULL || v->joined == NULL || v->scratch == NULL)
+    return no_memory(v);
+  memset(v->cache, 0, FT_CACHE_BYTES);
+  memset(v->joined, 0, FT_PAIR_BYTES);
+  vocab_close(v);
+  return v->state = FT_VOCAB_READY;
+}
+
+/* ---- files ---- */
+
+/* Not blocked by a FIFO; and only what has an end is read */
+enum ft_vocab_state ft_vocab_open(ft_vocab *v, const char *path) {
+  struct stat st;
+  v->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (v->fd < 0 || fstat(v->fd, &st) != 0)
+    return failed(v, "%.300s: %s", path, strerror(errno));
+  if (!S_ISREG(st.st_mode))
+    return failed(v, "%.300s: it is not a regular file", path);
+  if (st.st_size > FT_VOCAB_FILE)
+    return failed(v, "%.300s: it is larger than 64 MiB", path);
+  v->size = (uint64_t)st.st_size;
+  size_t guess = (size_t)v->size / 10 * 7;
+  if (!ft_buf_reserve(&v->pool,
+                      guess < FT_VOCAB_POOL ? guess : FT_VOCAB_POOL)) /* what OpenAI's come to */
+    return no_memory(v);
+  return v->state;
+}
+
+static double seconds_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static enum ft_vocab_state read_slice(ft_vocab *v) {
+  char bytes[FT_VOCAB_SLICE];
+  ssize_t n = read(v->fd, bytes, sizeof bytes);
+  if (n < 0)
+    return errno == EINTR ? v->state : failed(v, "reading the vocabulary: %s", strerror(errno));
+  return n > 0 ? ft_vocab_add(v, bytes, (size_t)n) : ft_vocab_end(v);
+}
+
+enum ft_vocab_state ft_vocab_advance(ft_vocab *v, double seconds) {
+  double until = seconds_now() + seconds;
+  do
+    read_slice(v);
+  while (v->state == FT_VOCAB_MORE && seconds_now() < until);
+  return v->state;
+}
