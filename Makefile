@@ -4,6 +4,7 @@
 VERSION = 0.1.0
 PREFIX  ?= /usr/local
 DESTDIR ?=
+BINDIR  ?= $(PREFIX)/bin# ... the command `finetune`
 LUADIR  ?= $(PREFIX)/share/lua/5.4# where `make install` puts finetune/*.lua
 LIBDIR  ?= $(PREFIX)/lib/lua/5.4# ... and finetune/core.so
 INCDIR  ?= $(PREFIX)/include# ... and finetune.h
@@ -29,7 +30,7 @@ SHARED = -shared -Wl,-z,nodelete -Wl,-z,relro,-z,now -Wl,--as-needed
 EXPORT = -rdynamic
 endif
 
-# Lua and libcurl, as pkg-config knows them, unless the command line says it (as LuaRocks does).
+# Lua, libcurl and zlib, as pkg-config knows them, unless the command line says it (as LuaRocks does).
 LUA_PC := $(shell for p in lua5.4 lua-5.4 lua54 'lua >= 5.4'; do \
             $(PKG_CONFIG) --exists "$$p" 2>/dev/null && { echo $${p%% *}; break; }; done)
 ifndef LUA_CFLAGS
@@ -39,19 +40,24 @@ ifndef CURL_LIBS
 CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null)
 CURL_LIBS := $(or $(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null),-lcurl)
 endif
+ifndef ZLIB_LIBS
+ZLIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags zlib 2>/dev/null)
+ZLIB_LIBS := $(or $(shell $(PKG_CONFIG) --libs zlib 2>/dev/null),-lz)
+endif
 LUA_LIBS ?= $(shell $(PKG_CONFIG) --libs $(LUA_PC) 2>/dev/null)# for C hosts only
 LUA_LIBDIR = $(shell $(PKG_CONFIG) --variable=libdir $(LUA_PC) 2>/dev/null)
 
 # --- what there is to build ------------------------------------------------------------------
-PROGRAMS = csrc/run.c # finetune-run, a program of its own
+PROGRAMS = csrc/run.c csrc/trainer.c csrc/slots.c # finetune-run, a program of its own
 SOURCES := $(filter-out $(PROGRAMS),$(sort $(wildcard csrc/*.c)))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
 CORE    ?= lua/finetune/core.so
 RUNNER  ?= $(dir $(CORE))finetune-run
-RUNNER_OBJECTS = $(patsubst %,$(BUILD)/obj/%.o,run slots jobdir outfile scan walk)
+RUNNER_OBJECTS = $(patsubst csrc/%.c,$(BUILD)/obj/%.o,$(wildcard csrc/run.c csrc/trainer.c csrc/slots.c csrc/jobdir.c \
+                   csrc/outfile.c csrc/scan*.c csrc/walk.c))
 C_FILES  = $(wildcard csrc/*.[ch] examples/*.c spec/c/*.[ch] spec/fuzz/*.[ch] spec/bench/*.[ch])
 ALL_CFLAGS = -std=c99 -fPIC -fvisibility=hidden -D_GNU_SOURCE $(WARNINGS) $(if $(WERROR),-Werror) \
-             $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(CURL_CFLAGS)
+             $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(CURL_CFLAGS) $(ZLIB_CFLAGS)
 Q   = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' '$1' '$2')
 
@@ -95,7 +101,7 @@ headers:
 $(CORE): $(OBJECTS) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,link,$@)
-	$(Q)$(CC) $(CFLAGS) $(SAN) $(SHARED) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(SHARED) $(LDFLAGS) -o $@ $(OBJECTS) $(CURL_LIBS) $(ZLIB_LIBS) -lm
 
 $(RUNNER): $(RUNNER_OBJECTS) $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -110,7 +116,7 @@ $(BUILD)/obj/%.o: csrc/%.c $(BUILD)/flags
 # Rewritten only when the flags or the list of sources change: then everything is built again.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(ALL_CFLAGS) $(SHARED) $(LDFLAGS) $(CURL_LIBS) $(SOURCES)' | \
+	@echo '$(CC) $(ALL_CFLAGS) $(SHARED) $(LDFLAGS) $(CURL_LIBS) $(ZLIB_LIBS) $(SOURCES)' | \
 	  { cat > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@; }
 
 -include $(wildcard $(BUILD)/obj/*.d)
@@ -163,7 +169,7 @@ run-harness: headers $(addprefix $(BUILD)/,$(NAMES))
 $(BUILD)/harness_%: spec/c/harness_%.c $(wildcard spec/c/*.h) $(OBJECTS) $(BUILD)/flags
 	$(call say,link,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -iquote csrc $(LDFLAGS) $(EXPORT) -o $@ $< $(OBJECTS) -Wl,--whole-archive \
-	  $(LUA_LIBDIR)/lib$(LUA_PC).a -Wl,--no-whole-archive $(CURL_LIBS) -lm -ldl -lpthread
+	  $(LUA_LIBDIR)/lib$(LUA_PC).a -Wl,--no-whole-archive $(CURL_LIBS) $(ZLIB_LIBS) -lm -ldl -lpthread
 
 FUZZERS := $(patsubst spec/fuzz/%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
 fuzz: ## each fuzzer of spec/fuzz for FUZZ_SECONDS
@@ -180,7 +186,7 @@ run-fuzz: headers $(addprefix $(BUILD)/,$(FUZZERS))
 $(BUILD)/fuzz_%: spec/fuzz/fuzz_%.c $(OBJECTS) $(BUILD)/flags
 	$(call say,link,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -iquote csrc $(LDFLAGS) -o $@ $< $(OBJECTS) \
-	  $(LUA_LIBDIR)/lib$(LUA_PC).a $(CURL_LIBS) -lm -ldl -lpthread
+	  $(LUA_LIBDIR)/lib$(LUA_PC).a $(CURL_LIBS) $(ZLIB_LIBS) -lm -ldl -lpthread
 
 bench: all ## ratios against curl and the Node client (spec/bench)
 	@CC="$(CC)" $(LUA) spec/bench/run.lua $(SECTIONS)
@@ -198,6 +204,7 @@ install: all ## into PREFIX (and DESTDIR)
 	@for f in $$(cd lua && find finetune -name '*.lua'); do \
 	  install -d "$(DESTDIR)$(LUADIR)/$$(dirname $$f)" && \
 	  install -m 644 "lua/$$f" "$(DESTDIR)$(LUADIR)/$$f" || exit 1; done
+	@install -d "$(DESTDIR)$(BINDIR)" && install -m 755 lua/finetune/cli/finetune "$(DESTDIR)$(BINDIR)/finetune"
 	@for f in $(wildcard providers/*.lua providers/recipes/*.lua); do install -d "$(DESTDIR)$(LUADIR)/finetune/$$(dirname $$f)" && \
 	  install -m 644 "$$f" "$(DESTDIR)$(LUADIR)/finetune/$$f" || exit 1; done
 	@install -d "$(DESTDIR)$(LIBDIR)/finetune" "$(DESTDIR)$(INCDIR)"

@@ -12,8 +12,8 @@ dialect, and for any service that has a provider, in C or Lua. Never blocks the 
   labels = {"machine-learning", "http", "async"},
 }
 supported_platforms = {"linux", "macosx"}
-dependencies = {"lua >= 5.4, < 5.5"}
-external_dependencies = {CURL = {library = "curl"}} -- no header: Debian's is in a folder LuaRocks does not search
+dependencies = {"lua >= 5.4, < 5.5", "argparse >= 0.7.1"} -- argparse: for the command alone
+external_dependencies = {CURL = {library = "curl"}, ZLIB = {library = "z"}} -- no header: Debian's is in a folder LuaRocks does not search
 build = {
   type = "make",
   variables = { -- the same in both passes, so that `make install` builds nothing again
@@ -22,6 +22,8 @@ build = {
     LUA_CFLAGS = "-I$(LUA_INCDIR)",
     CURL_CFLAGS = "-I$(CURL_INCDIR)",
     CURL_LIBS = "-L$(CURL_LIBDIR) -lcurl",
+    ZLIB_LIBS = "-L$(ZLIB_LIBDIR) -lz",
+    BINDIR = "$(BINDIR)",
     PREFIX = "$(PREFIX)",
     LUADIR = "$(LUADIR)",
     LIBDIR = "$(LIBDIR)",

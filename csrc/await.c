@@ -57,6 +57,11 @@ static void take_answer(lua_State *L, ft_call *c) {
 }
 
 /* [0, 0] [raise] begins the request on top as a transfer of this call */
+static void look_for_progress(lua_State *L, ft_call *c) { /* on an op's stack */
+  lua_getiuservalue(L, FT_CALL, FT_CU_PARAMS);
+  c->has_progress = lua_istable(L, -1) && lua_getfield(L, -1, "on_progress") == LUA_TFUNCTION;
+}
+
 static void begin_transfer(lua_State *L, ft_call *c, int index) {
   push_instance(L, FT_CALL);
   lua_insert(L, -2);
@@ -67,10 +72,8 @@ static void begin_transfer(lua_State *L, ft_call *c, int index) {
   t->index = index;
   t->sibling = c->first;
   c->first = t;
-  if (t->file_transfer && !c->has_progress) {
-    lua_getiuservalue(L, FT_CALL, FT_CU_PARAMS);
-    c->has_progress = lua_istable(L, -1) && lua_getfield(L, -1, "on_progress") == LUA_TFUNCTION;
-  }
+  if (t->file_transfer && !c->has_progress)
+    look_for_progress(L, c);
   lua_settop(L, top - 2);
   ft_transfer_begin(L, t);
 }
@@ -216,9 +219,13 @@ void ft_call_on_cancel(lua_State *L, ft_call *c) {
 /* ---- progress ---- */
 
 void ft_call_progress(lua_State *L, ft_call *c, double done, double total) {
-  (void)L;
+  int top = lua_gettop(L);
   c->progress_done = done;
   c->progress_total = total;
+  if (!c->has_progress)
+    look_for_progress(L, c);
+  lua_settop(L, top);
+  ft_call_report(L, c, total > 0 && done >= total);
 }
 
 static int tell_progress(lua_State *L) { /* call -- ; protected by ft_call_report */
@@ -227,6 +234,9 @@ static int tell_progress(lua_State *L) { /* call -- ; protected by ft_call_repor
   lua_getfield(L, -1, "on_progress");
   lua_pushinteger(L, (lua_Integer)c->progress_told);
   lua_pushinteger(L, (lua_Integer)c->progress_total);
+  lua_getiuservalue(L, 1, FT_CU_SCRATCH); /* what the op has to say beside: nil, or a table */
+  lua_getfield(L, -1, "progress");
+  lua_remove(L, -2);
   ft_engine_queue(L, c->E);
   return 0;
 }

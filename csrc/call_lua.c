@@ -66,6 +66,7 @@ static int call_cancel(lua_State *L) {
 static int tell_now(lua_State *L, ft_engine *E) {
   ft_call_result(L, 1);
   if (ft_engine_inside(E)) {
+    lua_pushnil(L);
     ft_engine_queue(L, E);
     ft_engine_arm(E);
     return 0;

@@ -3,6 +3,7 @@
 ** table that providers in C see, and luaopen, which ties both to the state.
 */
 #include "dataset.h"
+#include "dataset_tokens.h"
 #include "ft.h"
 
 #include <lualib.h>
@@ -145,7 +146,7 @@ static int core_inside(lua_State *L) {
 static int core_defer(lua_State *L) {
   ft_engine *E = ft_engine_check(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 3);
+  lua_settop(L, FT_QUEUED);
   ft_engine_queue(L, E);
   ft_engine_arm(E);
   return 0;
@@ -234,6 +235,29 @@ static int core_is_provider(lua_State *L) {
   return 1;
 }
 
+/* core.versions() -> {curl = "7.88.1", ssl = "OpenSSL/3.0.15"}: of what is loaded */
+static int core_versions(lua_State *L) {
+  const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, v->version);
+  lua_setfield(L, -2, "curl");
+  lua_pushstring(L, v->ssl_version); /* NULL: nil, it has no TLS */
+  lua_setfield(L, -2, "ssl");
+  return 1;
+}
+
+/* core.dataset(options, instance or nil) -> dataset: see dataset.h */
+static int core_dataset(lua_State *L) {
+  lua_settop(L, 2);
+  if (luaL_testudata(L, 2, FT_INSTANCE_META) != NULL) {
+    lua_getiuservalue(L, 2, FT_IU_CONFIG);
+    lua_getfield(L, -1, "dataset");
+    lua_replace(L, 2);
+    lua_settop(L, 2);
+  }
+  return ft_dataset_new(L);
+}
+
 static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"unregister", ft_registry_unregister},
                                           {"provider", ft_registry_provider},
@@ -267,7 +291,9 @@ static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"add_secret", core_add_secret},
                                           {"now", core_now},
                                           {"wall", core_wall},
-                                          {"dataset", ft_dataset_new},
+                                          {"versions", core_versions},
+                                          {"dataset", core_dataset},
+                                          {"rules", ft_dataset_rules},
                                           {NULL, NULL}};
 
 /* ---- luaopen ---- */
@@ -314,6 +340,7 @@ static void push_module(lua_State *L) {
   ft_call_open(L);
   lua_setfield(L, -2, "call_methods");
   ft_system_open(L);
+  ft_tokens_open(L);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
   lua_pushliteral(L, FT_VERSION);

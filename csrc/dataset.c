@@ -2,416 +2,372 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-/* ---- faults of the world: the first one stays ---- */
+/* ---- outputs ---- */
 
-static int fail(ft_dataset *d, const char *kind, const char *format, ...) {
-  va_list args;
+int ft_dataset_output(ft_dataset *d, int side, const char *path) {
   if (d->kind != NULL)
     return 0;
-  d->kind = kind;
-  va_start(args, format);
-  vsnprintf(d->words, sizeof d->words, format, args);
-  va_end(args);
-  ft_outfile_abort(&d->file);
-  return 0;
+  int e = ft_sink_open(&d->sinks[side], path);
+  return e == 0 ? 1 : ft_dataset_fail_output(d, &d->sinks[side], e);
 }
 
-static int fail_memory(ft_dataset *d) {
-  return fail(d, "memory", "not enough memory");
+enum ft_format ft_dataset_format(const ft_dataset *d) {
+  return d->options.to != FT_FORMAT_NONE ? d->options.to : d->rules.format;
 }
 
-static int fail_output(ft_dataset *d, int error) {
-  return fail(d, "data", "cannot write %s: %s", d->output_path.data, strerror(error));
+/* ---- examples of a Lua program ---- */
+
+static void next_record(ft_dataset *d, const char *s, size_t n) {
+  long long line = d->record.line + 1;
+  memset(&d->record, 0, sizeof d->record);
+  d->record.s = s;
+  d->record.n = n;
+  d->record.line = line;
+  d->errors_before = d->rules.findings.errors;
+  d->before += (long long)n; /* for those who ask how far it is: nobody knows how far it goes */
+  d->size = -1;
 }
 
-/* ---- findings, kept as bytes: Lua values are made of them at the end ---- */
-
-typedef struct Kept {
-  lua_Integer line;
-  size_t column, path, message; /* lengths with '\0' */
-  const char *rule;
-  int warning;
-} Kept;
-
-static void keep(void *ud, const ft_finding *f) {
-  ft_dataset *d = ud;
-  Kept k;
-  memset(&k, 0, sizeof k); /* the padding too is written */
-  k.line = d->line;
-  k.column = f->column;
-  k.path = strlen(f->path) + 1;
-  k.message = strlen(f->message) + 1;
-  k.rule = f->rule;
-  k.warning = f->warning;
-  if (!ft_buf_reserve(&d->found, sizeof k + k.path + k.message)) {
-    if (!d->found.full) /* more than anybody reads: they stay counted */
-      fail_memory(d);
-    return;
-  }
-  ft_buf_add(&d->found, &k, sizeof k);
-  ft_buf_add(&d->found, f->path, k.path);
-  ft_buf_add(&d->found, f->message, k.message);
-}
-
-int ft_dataset_found(const ft_dataset *d, size_t *at, ft_record *record) {
-  Kept k;
-  if (*at >= d->found.len)
-    return 0;
-  memcpy(&k, d->found.data + *at, sizeof k);
-  record->line = k.line;
-  record->finding.rule = k.rule;
-  record->finding.warning = k.warning;
-  record->finding.column = k.column;
-  record->finding.path = d->found.data + *at + sizeof k;
-  record->finding.message = record->finding.path + k.path;
-  *at += sizeof k + k.path + k.message;
-  return 1;
-}
-
-/* ---- output ---- */
-
-static int set_path(ft_dataset *d, ft_buf *b, const char *path) {
-  ft_buf_clear(b);
-  return ft_buf_add(b, path, strlen(path) + 1) ? 1 : fail_memory(d);
-}
-
-int ft_dataset_output(ft_dataset *d, const char *path) {
-  if (!set_path(d, &d->output_path, path))
-    return 0;
-  d->is_file = 1;
-  int e = ft_outfile_open(&d->file, path);
-  return e == 0 ? 1 : fail_output(d, e);
-}
-
-static int flush(ft_dataset *d) {
-  int e = ft_outfile_write(&d->file, d->out.data, d->out.len);
-  ft_buf_clear(&d->out);
-  return e == 0 ? 1 : fail_output(d, e);
-}
-
-static int put(ft_dataset *d, const char *s, size_t n) {
-  if (d->is_file && d->out.len > 0 && d->out.len + n > FT_BLOCK && !flush(d))
-    return 0;
-  if (d->is_file && n > FT_BLOCK) {
-    int e = ft_outfile_write(&d->file, s, n);
-    return e == 0 ? 1 : fail_output(d, e);
-  }
-  if (ft_buf_add(&d->out, s, n))
-    return 1;
-  if (d->out.full)
-    return fail(d, "data", "more than %d MiB of examples; give an output, a file",
-                FT_TEXT_MAX >> 20);
-  return fail_memory(d);
-}
-
-/* Text that did not come as a line may have line ends between its values: they
-   become spaces, the only bytes of an example that are ever changed. */
-static int put_joined(ft_dataset *d, const char *s, size_t n) {
-  while (n > 0) {
-    size_t plain = 0;
-    while (plain < n && s[plain] != '\n' && s[plain] != '\r')
-      plain++;
-    if (!put(d, s, plain))
-      return 0;
-    if (plain < n && !put(d, " ", 1))
-      return 0;
-    plain += plain < n;
-    s += plain, n -= plain;
-  }
-  return 1;
-}
-
-static int write_example(ft_dataset *d, const char *s, size_t n, int joined) {
-  if (d->doomed)
-    return 1;
-  if (!(joined ? put_joined(d, s, n) : put(d, s, n)) || !put(d, "\n", 1))
-    return 0;
-  d->written++;
-  d->bytes += (lua_Integer)n + 1;
-  return 1;
-}
-
-/* Without skip_invalid one invalid example decides: what was written goes at
-   once, the rest is only checked. */
-static int invalid_example(ft_dataset *d) {
-  d->invalid++;
-  if (d->skip_invalid || d->doomed)
-    return d->kind == NULL;
-  d->doomed = 1;
-  d->written = d->bytes = 0;
-  ft_outfile_abort(&d->file);
-  ft_buf_free(&d->out);
-  return d->kind == NULL;
-}
-
-/* ---- examples ---- */
-
-static int too_long(ft_dataset *d) {
-  char words[80];
-  snprintf(words, sizeof words, "longer than %d MiB; is the end of a line missing?",
-           FT_LINE_MAX >> 20);
+static int too_long(ft_dataset *d, const char *words) {
   d->examples++;
-  ft_found(&d->rules.findings, 0, "too_long", 0, words);
-  return invalid_example(d);
-}
-
-static int example(ft_dataset *d, const char *s, size_t n, int joined) {
-  if (n > FT_LINE_MAX)
-    return too_long(d);
-  d->examples++;
-  int verdict = ft_rules_check(&d->rules, s, n);
-  if (verdict < 0)
-    return fail_memory(d);
-  return verdict ? write_example(d, s, n, joined) : invalid_example(d);
+  ft_rules_found(&d->rules, FT_RULE_TOO_LONG, NULL, 0, 0, words);
+  return ft_dataset_invalid(d);
 }
 
 int ft_dataset_add(ft_dataset *d, const char *s, size_t n) {
-  if (d->kind != NULL)
+  char words[80];
+  if (d->kind != NULL || d->full)
     return 0;
-  d->line++;
-  int joined = memchr(s, '\n', n) != NULL || memchr(s, '\r', n) != NULL;
-  return example(d, s, n, joined);
+  next_record(d, s, n);
+  if (n <= FT_LINE_MAX)
+    return ft_dataset_example(d, s, n, 1);
+  snprintf(words, sizeof words, "longer than %d MiB", FT_LINE_MAX >> 20);
+  return too_long(d, words);
 }
 
 int ft_dataset_reject(ft_dataset *d, const char *words) {
+  if (d->kind != NULL || d->full)
+    return 0;
+  next_record(d, NULL, 0);
+  d->examples++;
+  ft_rules_found(&d->rules, FT_RULE_EXAMPLE, NULL, 0, 0, words);
+  return ft_dataset_invalid(d);
+}
+
+/* ---- sources ---- */
+
+/* The size of a file, for those who ask how far it is; -1: nobody knows */
+static void add_size(ft_dataset *d, const char *path) {
+  struct stat st;
+  int known = strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+  d->size = known && d->size >= 0 ? d->size + (long long)st.st_size : -1;
+}
+
+int ft_dataset_feed(ft_dataset *d, const char *path) {
   if (d->kind != NULL)
     return 0;
-  d->line++;
+  if (!ft_buf_add(&d->sources, path, strlen(path) + 1))
+    return ft_dataset_fail_memory(d);
+  add_size(d, path);
+  return 1;
+}
+
+int ft_dataset_compare(ft_dataset *d, const char *path) {
+  d->comparing = 1;
+  return ft_dataset_feed(d, path);
+}
+
+static int fail_reader(ft_dataset *d) {
+  return ft_dataset_fail(d, d->reader.kind, "%s", d->reader.words);
+}
+
+/* 1: the next source is open; 0: there is none, or a fault */
+static int open_next(ft_dataset *d) {
+  if (d->next >= d->sources.len || d->full)
+    return 0;
+  const char *path = d->sources.data + d->next;
+  d->comparing = d->comparing && d->source == 0; /* that file is the first */
+  d->next += strlen(path) + 1;
+  d->source++;
+  memset(&d->record, 0, sizeof d->record);
+  d->reading = ft_reader_open(&d->reader, path);
+  return d->reading ? 1 : fail_reader(d);
+}
+
+/* What the file as a whole is like, once it has been read. Its errors keep the set from being
+   written, as those of the set do. */
+static void check_file(ft_dataset *d) {
+  size_t errors = d->rules.findings.errors;
+  d->record.line = 0;
+  if (d->rules.limits.bom == FT_BOM_REQUIRE && !d->reader.mark)
+    ft_rules_found(&d->rules, FT_RULE_BOM, NULL, 0, 0,
+                   "this service wants a byte order mark (EF BB BF) at the beginning of a file");
+  if (d->reader.changed)
+    ft_rules_found(&d->rules, FT_RULE_CHANGED, NULL, 0, 0,
+                   "somebody wrote to the file while it was read");
+  if (d->rules.findings.errors > errors)
+    ft_dataset_doom(d);
+}
+
+static void close_source(ft_dataset *d) {
+  if (!d->comparing)
+    check_file(d);
+  d->before += d->reader.position;
+  d->comparing = 0;
+  d->reading = 0;
+  ft_reader_close(&d->reader);
+}
+
+static void bad_record(ft_dataset *d, const ft_record *record) {
   d->examples++;
-  ft_found(&d->rules.findings, 0, "example", 0, words);
-  return invalid_example(d);
+  d->record.line = record->bad_line;
+  d->record.column = 0;
+  ft_rules_found(&d->rules, record->too_long ? FT_RULE_TOO_LONG : FT_RULE_RECORD, NULL, 0,
+                 record->bad_column, record->bad);
+  ft_dataset_invalid(d);
 }
 
-static int blank(const char *s, size_t n) {
-  while (n > 0 && (*s == ' ' || *s == '\t' || *s == '\r'))
-    s++, n--;
-  return n == 0;
-}
-
-/* a line of the source, without its "\n" */
-static int line(ft_dataset *d, const char *s, size_t n) {
-  d->line++;
-  if (d->at_start && n >= 3 && memcmp(s, "\xEF\xBB\xBF", 3) == 0)
-    s += 3, n -= 3; /* the mark is the file's, not the example's */
-  d->at_start = 0;
-  if (n > 0 && s[n - 1] == '\r')
-    n--;
-  if (!blank(s, n))
-    return example(d, s, n, 0);
-  ft_found(&d->rules.findings, 1, "blank_line", 0, "a blank line; it was skipped");
-  return d->kind == NULL;
-}
-
-/* ---- source ---- */
-
-static void source_close(ft_dataset *d) {
-  int fd = d->source;
-  d->source = -1;
-  if (fd >= 0)
-    close(fd);
-}
-
-static int fail_source(ft_dataset *d, int error) {
-  source_close(d);
-  return fail(d, "data", "cannot read %s: %s", d->source_path.data, strerror(error));
-}
-
-/* Not blocking: a pipe without data must not hold up the host. */
-int ft_dataset_feed(ft_dataset *d, const char *path) {
-  struct stat st;
-  source_close(d);
-  if (d->kind != NULL || !set_path(d, &d->source_path, path))
-    return 0;
-  d->source = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (d->source < 0)
-    return fail_source(d, errno);
-  if (fstat(d->source, &st) == 0 && S_ISDIR(st.st_mode))
-    return fail_source(d, EISDIR);
-  ft_buf_clear(&d->in);
-  d->taken = d->seen = 0;
-  d->line = 0;
-  d->at_start = 1;
-  d->dropping = 0;
-  return 1;
-}
-
-/* what is left of `in` moves to its front; a big buffer is not kept */
-static int make_room(ft_dataset *d) {
-  size_t left = d->in.len - d->taken;
-  if (d->in.cap > 16 * FT_BLOCK && left < FT_BLOCK) {
-    ft_buf small;
-    ft_buf_init(&small, d->alloc, d->ud, d->in.max);
-    if (!ft_buf_reserve(&small, 2 * FT_BLOCK))
-      return fail_memory(d);
-    ft_buf_add(&small, d->in.data + d->taken, left);
-    ft_buf_free(&d->in);
-    d->in = small;
-  } else if (d->taken > 0) {
-    memmove(d->in.data, d->in.data + d->taken, left);
-    d->in.len = left;
+static void take(ft_dataset *d) {
+  const ft_record *record = &d->record;
+  d->errors_before = d->rules.findings.errors;
+  if (d->comparing) {
+    if (!record->blank && record->bad == NULL)
+      ft_dataset_look_out(d, record->s, record->n);
+  } else if (record->bad != NULL)
+    bad_record(d, record);
+  else if (!record->blank)
+    ft_dataset_example(d, record->s, record->n, d->reader.shape == FT_SHAPE_ARRAY);
+  else {
+    d->blank++;
+    ft_rules_found(&d->rules, FT_RULE_BLANK_LINE, NULL, 0, 0, "a blank line; it was skipped");
+    if (!d->options.skip_invalid && d->rules.findings.errors > d->errors_before)
+      ft_dataset_doom(d);
   }
-  d->seen -= d->taken;
-  d->taken = 0;
-  return ft_buf_reserve(&d->in, FT_BLOCK) ? 1 : fail_memory(d);
 }
 
-/* The line in `in` that is known to have no end grew too long: the rest of it,
-   up to its end, is dropped as it comes. */
-static int drop_line(ft_dataset *d) {
-  if (!d->dropping)
-    d->line++;
-  int ok = d->dropping || too_long(d);
-  d->at_start = 0;
-  d->dropping = 1;
-  ft_buf_clear(&d->in);
-  d->taken = d->seen = 0;
-  return ok;
-}
-
-/* the last line, where its end is missing */
-static int last_line(ft_dataset *d) {
-  size_t left = d->in.len - d->taken;
-  const char *s = d->in.data + d->taken;
-  source_close(d);
-  if (left == 0 || d->dropping)
-    return 1;
-  d->taken = d->in.len;
-  return line(d, s, left);
-}
-
-static enum ft_progress read_block(ft_dataset *d) {
-  ssize_t n;
-  if ((d->dropping || d->in.len - d->taken > FT_LINE_MAX) && !drop_line(d))
-    return FT_DATASET_END;
-  if (!make_room(d))
-    return FT_DATASET_END;
-  do
-    n = read(d->source, d->in.data + d->in.len, FT_BLOCK);
-  while (n < 0 && errno == EINTR);
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-    return FT_DATASET_IDLE;
-  if (n < 0)
-    return fail_source(d, errno), FT_DATASET_END;
-  if (n == 0)
-    return last_line(d), FT_DATASET_END;
-  d->in.len += (size_t)n;
-  return FT_DATASET_MORE;
-}
-
-/* 1: a line was taken from `in`; 0: there is no whole one */
-static int take_line(ft_dataset *d) {
-  if (d->seen >= d->in.len)
-    return 0;
-  const char *from = d->in.data + d->taken;
-  const char *end = memchr(d->in.data + d->seen, '\n', d->in.len - d->seen);
-  if (end == NULL) {
-    d->seen = d->in.len;
-    return 0;
-  }
-  d->taken = d->seen = (size_t)(end - d->in.data) + 1;
-  if (d->dropping)
-    d->dropping = 0;
-  else
-    line(d, from, (size_t)(end - from));
-  return 1;
-}
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+/* ---- slices ---- */
 
 enum { LOOK = 32 * 1024 }; /* bytes between two looks at the clock */
 
 enum ft_progress ft_dataset_advance(ft_dataset *d, double seconds) {
-  double until = now() + seconds;
-  while (d->source >= 0 && d->kind == NULL) {
-    size_t from = d->taken;
-    while (d->kind == NULL && d->taken - from < LOOK && take_line(d))
-      ;
-    if (d->kind == NULL && d->taken - from < LOOK) {
-      enum ft_progress p = read_block(d);
-      if (p == FT_DATASET_IDLE)
-        return p;
-    }
-    if (d->source >= 0 && now() >= until)
+  double until = ft_sink_clock() + seconds;
+  size_t bytes = 0;
+  while (d->kind == NULL && (d->reading || open_next(d))) {
+    enum ft_reading got = ft_reader_next(&d->reader, &d->record);
+    if (got == FT_READ_RECORD) {
+      take(d);
+      bytes += d->record.n + 1;
+    } else if (got == FT_READ_FAULT)
+      fail_reader(d);
+    else if (got == FT_READ_IDLE)
+      return FT_DATASET_IDLE;
+    if (got == FT_READ_END || d->full)
+      close_source(d);
+    if ((got != FT_READ_RECORD || bytes >= LOOK) && (bytes = 0, ft_sink_clock() >= until))
+      return d->kind == NULL ? FT_DATASET_MORE : FT_DATASET_END;
+  }
+  return FT_DATASET_END;
+}
+
+/* ---- the end ---- */
+
+static void too_many(ft_dataset *d, enum ft_rule rule, const char *format, size_t limit,
+                     long long n) {
+  char words[160];
+  snprintf(words, sizeof words, format, limit, n);
+  ft_rules_found(&d->rules, rule, NULL, 0, 0, words);
+}
+
+static long long training_count(const ft_dataset *d) {
+  long long n = d->sinks[FT_TRAINING].written, most = d->options.max_examples;
+  return most > 0 && n > most ? most : n;
+}
+
+/* What a service asks of a file; a file that does not fit may still be good for another */
+static void check_set(ft_dataset *d) {
+  const ft_limits *l = &d->rules.limits;
+  long long n = training_count(d), bytes = d->sinks[FT_TRAINING].bytes;
+  enum ft_format format = ft_dataset_format(d);
+  d->source = 0;
+  d->record.line = 0;
+  if (n < (long long)l->min_examples)
+    too_many(d, FT_RULE_MIN_EXAMPLES,
+             "this service wants at least %zu examples, and there are %lld", l->min_examples, n);
+  if (l->max_examples > 0 && n > (long long)l->max_examples)
+    too_many(d, FT_RULE_MAX_EXAMPLES, "this service takes at most %zu examples, and there are %lld",
+             l->max_examples, n);
+  if (l->max_bytes > 0 && bytes > (long long)l->max_bytes)
+    too_many(d, FT_RULE_MAX_BYTES,
+             "this service takes files of at most %zu bytes, and this one has %lld", l->max_bytes,
+             bytes);
+  if (l->formats != 0 && !(l->formats >> format & 1))
+    ft_dataset_wrong_format(d, format);
+  if (d->answers == 1 && n > 1)
+    ft_rules_found(&d->rules, FT_RULE_ONE_ANSWER, NULL, 0, 0,
+                   "all examples have one and the same answer");
+}
+
+/* The errors of the set as a whole keep it from being written, as those of an example do */
+static void judge_set(ft_dataset *d) {
+  size_t errors = d->rules.findings.errors;
+  if (!d->doomed && training_count(d) > 0)
+    check_set(d);
+  if (d->rules.findings.errors > errors)
+    ft_dataset_doom(d);
+}
+
+/* Text in memory: the lines behind one another in their new order */
+static int shuffle_text(ft_dataset *d) {
+  ft_sink *sink = &d->sinks[FT_TRAINING];
+  ft_line line;
+  long long n = training_count(d);
+  sink->written = sink->bytes = 0;
+  for (; sink->written < n && ft_shuffle_draw(&d->shuffle, &line); sink->written++) {
+    if (!sink->nowhere && !ft_buf_add(&d->shuffled_text, sink->out.data + line.at, line.n))
+      return ft_dataset_fail_memory(d);
+    sink->bytes += (long long)line.n;
+  }
+  ft_buf_free(&sink->out);
+  sink->out = d->shuffled_text;
+  ft_buf_init(&d->shuffled_text, d->alloc, d->ud, FT_TEXT_MAX);
+  return 1;
+}
+
+/* The second file takes the place of the first, which goes */
+static int shuffle_done(ft_dataset *d) {
+  struct stat st;
+  ft_sink *sink = &d->sinks[FT_TRAINING];
+  ft_outfile_abort(&sink->file);
+  sink->file = d->shuffled;
+  static const ft_outfile closed = FT_OUTFILE_CLOSED;
+  d->shuffled = closed;
+  sink->written = training_count(d);
+  if (fstat(sink->file.fd, &st) != 0)
+    return ft_dataset_fail_output(d, sink, errno);
+  sink->bytes = (long long)st.st_size;
+  return 1;
+}
+
+static enum ft_progress shuffle(ft_dataset *d, double seconds) {
+  ft_sink *sink = &d->sinks[FT_TRAINING];
+  if (!ft_sink_is_file(sink)) {
+    shuffle_text(d);
+    return FT_DATASET_END;
+  }
+  int e = ft_sink_flush(sink);
+  if (e == 0 && d->shuffled.fd < 0)
+    e = ft_outfile_open(&d->shuffled, sink->path.data);
+  int more = e != 0 ? -e
+                    : ft_shuffle_copy(&d->shuffle, sink->file.fd, &d->shuffled,
+                                      (size_t)training_count(d), seconds);
+  if (more < 0)
+    ft_dataset_fail_output(d, sink, -more);
+  else if (more == FT_SHUFFLE_DONE)
+    shuffle_done(d);
+  return more == FT_SHUFFLE_MORE ? FT_DATASET_MORE : FT_DATASET_END;
+}
+
+enum { PHASE_SHUFFLE, PHASE_JUDGE, PHASE_SYNC };
+
+enum ft_progress ft_dataset_settle(ft_dataset *d, double seconds) {
+  double until = ft_sink_clock() + seconds;
+  if (d->kind == NULL && !d->doomed && d->phase == PHASE_SHUFFLE) {
+    if (d->options.shuffle && shuffle(d, seconds) == FT_DATASET_MORE)
+      return FT_DATASET_MORE;
+    d->phase = PHASE_JUDGE; /* of what is left of it: max_examples */
+  }
+  if (d->kind == NULL && !d->doomed && d->phase == PHASE_JUDGE)
+    judge_set(d), d->phase = PHASE_SYNC;
+  if (d->kind != NULL || d->doomed)
+    return FT_DATASET_END;
+  for (int side = 0; side < FT_SIDES && d->kind == NULL; side++) {
+    int e = ft_sink_flush(&d->sinks[side]);
+    if (e != 0)
+      ft_dataset_fail_output(d, &d->sinks[side], e);
+    else if (ft_sink_settle(&d->sinks[side], until))
       return FT_DATASET_MORE;
   }
-  source_close(d);
   return FT_DATASET_END;
+}
+
+/* Both are on the disk before one appears: a full disk leaves both old files */
+int ft_dataset_commit(ft_dataset *d) {
+  int (*const steps[])(ft_sink *) = {ft_sink_sync, ft_sink_commit};
+  for (int i = 0; i < 2; i++)
+    for (int side = FT_SIDES - 1; side >= 0 && d->kind == NULL; side--) {
+      int e = steps[i](&d->sinks[side]);
+      if (e != 0)
+        ft_dataset_fail_output(d, &d->sinks[side], e);
+    }
+  return d->kind == NULL;
 }
 
 /* ---- life ---- */
 
+/* Nobody who writes examples shall know it: see canon.h */
+static uint64_t secret(const void *address) {
+  struct timespec t;
+  uint64_t seed = 0;
+  int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read(fd, &seed, sizeof seed) != (ssize_t)sizeof seed) {
+    clock_gettime(CLOCK_REALTIME, &t);
+    seed ^= (uint64_t)t.tv_nsec << 20 ^ (uint64_t)t.tv_sec ^ (uint64_t)(uintptr_t)address;
+  }
+  if (fd >= 0)
+    close(fd);
+  return seed;
+}
+
 void ft_dataset_init(ft_dataset *d, lua_Alloc alloc, void *ud) {
   static const ft_outfile closed = FT_OUTFILE_CLOSED;
+  static const ft_reader_options any;
   memset(d, 0, sizeof *d);
-  d->source = -1;
-  d->file = closed;
   d->alloc = alloc;
   d->ud = ud;
+  d->shuffled = closed;
+  d->secret = secret(d);
+  ft_rules_init(&d->rules, alloc, ud);
   d->rules.findings.keep = 100;
-  d->rules.findings.found = keep;
+  d->rules.findings.found = ft_dataset_keep;
   d->rules.findings.ud = d;
-  ft_check_keys(&d->rules.keys, alloc, ud);
-  ft_buf_init(&d->in, alloc, ud, FT_LINE_MAX + 4 * FT_BLOCK);
-  ft_buf_init(&d->out, alloc, ud, FT_TEXT_MAX);
-  ft_buf_init(&d->found, alloc, ud, FT_LINE_MAX);
-  ft_buf_init(&d->source_path, alloc, ud, FT_LINE_MAX);
-  ft_buf_init(&d->output_path, alloc, ud, FT_LINE_MAX);
-}
-
-enum { SYNC_CHUNK = 1024 * 1024 };
-
-/* fsync() of gigabytes would hold up the host for seconds: where the system can
-   write out a part of a file, that is done before, chunk by chunk. */
-enum ft_progress ft_dataset_settle(ft_dataset *d, double seconds) {
-#ifdef SYNC_FILE_RANGE_WRITE
-  double until = now() + seconds;
-  if (d->kind != NULL || d->file.fd < 0 || (d->out.len > 0 && !flush(d)))
-    return FT_DATASET_END;
-  while (d->synced < d->bytes) {
-    if (sync_file_range(d->file.fd, (off_t)d->synced, SYNC_CHUNK,
-                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                            SYNC_FILE_RANGE_WAIT_AFTER) != 0)
-      return FT_DATASET_END; /* fsync() will say what is wrong, or do it all */
-    d->synced += SYNC_CHUNK;
-    if (now() >= until)
-      return FT_DATASET_MORE;
-  }
-#else
-  (void)d, (void)seconds;
-#endif
-  return FT_DATASET_END;
-}
-
-int ft_dataset_commit(ft_dataset *d) {
-  if (d->kind != NULL)
-    return 0;
-  if (!d->is_file)
-    return 1;
-  if (d->out.len > 0 && !flush(d))
-    return 0;
-  int e = ft_outfile_commit(&d->file);
-  return e == 0 ? 1 : fail_output(d, e);
+  ft_reader_init(&d->reader, alloc, ud, &any);
+  ft_seen_init(&d->seen, alloc, ud);
+  ft_seen_init(&d->against, alloc, ud);
+  ft_shuffle_init(&d->shuffle, alloc, ud, 0);
+  ft_tokens_init(&d->tokenizer, NULL, alloc, ud);
+  for (int side = 0; side < FT_SIDES; side++)
+    ft_sink_init(&d->sinks[side], alloc, ud);
+  for (int i = 0; i < FT_MEASURES; i++)
+    ft_stats_init(&d->measures[i]);
+  ft_buf *bufs[] = {&d->sources, &d->made,  &d->shorter, &d->answer,
+                    &d->found,   &d->texts, &d->drop,    &d->columns};
+  for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+    ft_buf_init(bufs[i], alloc, ud, 2 * (size_t)FT_LINE_MAX);
+  ft_buf_init(&d->shuffled_text, alloc, ud, FT_TEXT_MAX);
+  ft_buf_init(&d->nodes, alloc, ud, FT_NODES_MAX * sizeof(ft_node));
+  ft_buf_init(&d->nodes_made, alloc, ud, FT_NODES_MAX * sizeof(ft_node));
 }
 
 void ft_dataset_close(ft_dataset *d) {
+  ft_buf *bufs[] = {&d->sources, &d->made,          &d->shorter, &d->answer,
+                    &d->found,   &d->shuffled_text, &d->nodes,   &d->nodes_made,
+                    &d->texts,   &d->drop,          &d->columns};
   d->closed = 1;
-  source_close(d);
-  ft_outfile_abort(&d->file);
-  ft_buf_free(&d->in);
-  ft_buf_free(&d->out);
-  ft_buf_free(&d->found);
-  ft_buf_free(&d->source_path);
-  ft_buf_free(&d->output_path);
-  ft_buf_free(&d->rules.keys);
+  ft_reader_close(&d->reader);
+  ft_outfile_abort(&d->shuffled);
+  for (int side = 0; side < FT_SIDES; side++)
+    ft_sink_free(&d->sinks[side]);
+  ft_shuffle_free(&d->shuffle);
+  ft_tokens_free(&d->tokenizer);
+  ft_seen_free(&d->seen);
+  ft_seen_free(&d->against);
+  ft_rules_free(&d->rules);
+  for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+    ft_buf_free(bufs[i]);
 }

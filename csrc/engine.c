@@ -149,12 +149,12 @@ void ft_engine_unready(ft_engine *E, ft_call *c) {
   c->queued = 0;
 }
 
-void ft_engine_queue(lua_State *L, ft_engine *E) { /* f, a, b -- */
+void ft_engine_queue(lua_State *L, ft_engine *E) { /* f, a, b, c -- */
   ft_engine_push(L, FT_EU_QUEUE);
-  lua_insert(L, -4);
-  for (int i = 3; i >= 1; i--)
+  lua_insert(L, -1 - FT_QUEUED);
+  for (int i = FT_QUEUED; i >= 1; i--)
     lua_rawseti(L, -1 - i, E->qtail + i);
-  E->qtail += 3;
+  E->qtail += FT_QUEUED;
   lua_pop(L, 1);
 }
 

@@ -33,8 +33,12 @@
 */
 #define FT_OPERATIONS(X)                                                                           \
   X(prepare_data, 1,                                                                               \
-    "examples:table|function|userdata|string path:string format:string format_type:string "        \
-    "output:string skip_invalid:boolean max_errors:integer")                                       \
+    "examples:table|function|userdata|string path:string|table input:string columns:table "        \
+    "format:string format_type:string to:string drop:table output:string|boolean "                 \
+    "validation:number validation_output:string validation_path:string seed:integer "              \
+    "shuffle:boolean|integer dedupe:boolean skip_invalid:boolean max_examples:integer "            \
+    "max_messages:integer max_characters:integer max_tokens:integer rules:table "                  \
+    "max_errors:integer vocabulary:userdata tokens:boolean on_progress:function")                                       \
   X(upload_file, 1,                                                                                \
     "path:string! purpose:string filename:string wait:boolean wait_timeout:number "                \
     "on_progress:function part_size:integer expires_after:table")                                  \

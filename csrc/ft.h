@@ -60,7 +60,7 @@ typedef struct ft_idle {
 enum ft_engine_uv { /* user values of the engine: what Lua values the core keeps */
                     FT_EU_MODULE = 1, /* the module table */
                     FT_EU_LIVE,    /* address -> userdata of each waiting call and each transfer */
-                    FT_EU_QUEUE,   /* completions waiting for the drain: f, a, b, f, a, b, ... */
+                    FT_EU_QUEUE,   /* what waits for the drain: f and three arguments, ... */
                     FT_EU_WAITERS, /* coroutine -> function(call); weak keys */
                     FT_EU_MEMERR,  /* the error value for lack of memory, made beforehand */
                     FT_EU_METHODS, /* of provider instances */
@@ -115,7 +115,8 @@ double ft_engine_deadline(const ft_engine *E); /* when something is due by itsel
 int ft_engine_has_work(const ft_engine *E);
 void ft_engine_ready(ft_engine *E, ft_call *c); /* c runs in the next step */
 void ft_engine_unready(ft_engine *E, ft_call *c);
-void ft_engine_queue(lua_State *L, ft_engine *E); /* [raise] [-3, 0] f, a, b for the drain */
+enum { FT_QUEUED = 4 }; /* values of one thing in the queue: a function, its arguments */
+void ft_engine_queue(lua_State *L, ft_engine *E); /* [raise] [-4, 0] f, a, b, c */
 int ft_engine_step(lua_State *L, double timeout); /* step.c [raise] */
 void ft_step_close(lua_State *L, ft_engine *E);
 int ft_engine_inside(const ft_engine *E);

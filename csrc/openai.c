@@ -266,7 +266,42 @@ static void push_strings(lua_State *L, const char *const (*pairs)[2], int n) {
   }
 }
 
-enum { MIN_EXAMPLES = 10 };
+/* [0, 0] t[key] = n, of the table t at the top */
+static void set_number(lua_State *L, const char *key, lua_Integer n) {
+  lua_pushinteger(L, n);
+  lua_setfield(L, -2, key);
+}
+
+enum { MIN_EXAMPLES = 10, MAX_IMAGES = 64, MAX_IMAGE_BYTES = 10000000, MAX_TOOLS = 128 };
+
+/* [0, +1] What is asked of training data: the guides to supervised fine-tuning, DPO, reinforcement
+   and vision, the error invalid_n_examples, the schemas of chat data. Any order of roles is taken.
+   (The cookbook's check refuses empty content, the schemas do not: it stays a warning.) */
+static void push_dataset(lua_State *L) {
+  static const char *const formats[][2] = {
+      {NULL, "chat"}, {NULL, "completion"}, {NULL, "preference"}, {NULL, "reinforcement"}};
+  static const char *const rules[][2] = {{"alternation", "off"},
+                                         {"first_message", "off"},
+                                         {"system_place", "off"},
+                                         {"tool_name", "error"}};
+  lua_createtable(L, 0, 7);
+  push_strings(L, formats, 4);
+  lua_setfield(L, -2, "formats");
+  set_number(L, "min_examples", MIN_EXAMPLES);
+  lua_pushliteral(L, "strip");
+  lua_setfield(L, -2, "bom");
+  lua_createtable(L, 0, 3);
+  set_number(L, "images", MAX_IMAGES);
+  set_number(L, "image_bytes", MAX_IMAGE_BYTES);
+  set_number(L, "tools", MAX_TOOLS);
+  lua_setfield(L, -2, "limits");
+  push_strings(L, rules, 4);
+  lua_setfield(L, -2, "rules");
+  lua_pushliteral(L, "OpenAI, guides to fine-tuning; openai-cookbook, Chat_finetuning_data_prep");
+  lua_setfield(L, -2, "source");
+  lua_pushliteral(L, "2026-11-22");
+  lua_setfield(L, -2, "checked");
+}
 
 static int provider_describe(lua_State *L, void *ud) {
   static const char *const env[][2] = {{"api_key", "OPENAI_API_KEY"},
@@ -288,10 +323,7 @@ static int provider_describe(lua_State *L, void *ud) {
   lua_setfield(L, -2, "config");
   push_strings(L, statuses, 2);
   lua_setfield(L, -2, "statuses");
-  lua_createtable(L, 0,
-                  1); /* the guide to supervised fine-tuning, and the error invalid_n_examples */
-  lua_pushinteger(L, MIN_EXAMPLES);
-  lua_setfield(L, -2, "min_examples");
+  push_dataset(L);
   lua_setfield(L, -2, "dataset");
   return FT_DONE;
 }
@@ -321,7 +353,7 @@ void ft_openai_register(lua_State *L) {
   slots[FT_OP_undeploy_model].reason = "there are no deployments; delete_model removes the model";
   slots[FT_OP_sample].op = ft_oa_sample;
   slots[FT_OP_estimate_cost].reason =
-      "the service has no price list to ask; its prices are on its web pages only";
+      "the service has no price list to ask; finetune.estimate_cost counts a file or a report";
   ft_provider provider = {FT_ABI_VERSION, FT_NOPS,       "openai",
                           slots,          provider_open, provider_describe};
   ft_getapi(L)->add_provider(L, &provider, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static int outfile_create(ft_outfile *f) {
     return ENOMEM;
   for (unsigned i = 0; i < 1000; i++) {
     snprintf(f->temp, room, "%s.%ld-%u.tmp", f->path, (long)getpid(), i);
-    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    f->fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (f->fd >= 0 || errno != EEXIST)
       return f->fd >= 0 ? 0 : errno;
   }
@@ -34,8 +35,8 @@ int ft_outfile_open(ft_outfile *f, const char *path) {
   f->fd = -1;
   f->temp = NULL;
   f->path = NULL;
-  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-    return EISDIR; /* known now, not after an hour's download */
+  if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* known now, not after an hour's download */
+    return S_ISDIR(st.st_mode) ? EISDIR : EOPNOTSUPP;
   f->path = strdup(path);
   int e = f->path == NULL ? ENOMEM : outfile_create(f);
   if (e != 0)
@@ -43,10 +44,9 @@ int ft_outfile_open(ft_outfile *f, const char *path) {
   return e;
 }
 
-int ft_outfile_write(ft_outfile *f, const void *bytes, size_t n) {
-  const char *p = bytes;
+static int write_whole(int fd, const char *p, size_t n) {
   while (n > 0) {
-    ssize_t w = write(f->fd, p, n);
+    ssize_t w = write(fd, p, n);
     if (w < 0 && errno == EINTR)
       continue;
     if (w < 0)
@@ -57,27 +57,72 @@ int ft_outfile_write(ft_outfile *f, const void *bytes, size_t n) {
   return 0;
 }
 
-/* the rename itself must reach the disk too; not every file system can */
-static void outfile_sync_directory(const char *path) {
+/* Beyond the limit on the size of files (ulimit -f) the system sends SIGXFSZ, which would end the
+   host: it is held back, and taken away where it was for us. */
+int ft_outfile_write(ft_outfile *f, const void *bytes, size_t n) {
+  sigset_t limit, before, pending;
+  int sig;
+  sigemptyset(&limit);
+  sigaddset(&limit, SIGXFSZ);
+  sigpending(&pending);
+  int held = sigismember(&pending, SIGXFSZ) || pthread_sigmask(SIG_BLOCK, &limit, &before) != 0;
+  int e = write_whole(f->fd, bytes, n);
+  if (held)
+    return e;
+  if (e == EFBIG && sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ))
+    sigwait(&limit, &sig);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return e;
+}
+
+/* a descriptor of the directory that the file is in, or -1 */
+static int outfile_directory(const char *path) {
   char *copy = strdup(path);
   if (copy == NULL)
-    return;
+    return -1;
   char *slash = strrchr(copy, '/');
   if (slash != NULL)
     slash[slash == copy] = '\0';
   int fd = open(slash != NULL ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   free(copy);
+  return fd;
+}
+
+/* the rename itself must reach the disk too; not every file system can */
+static void outfile_sync_directory(const char *path) {
+  int fd = outfile_directory(path);
   if (fd < 0)
     return;
   fsync(fd);
   close(fd);
 }
 
+static int same_directory(const char *a, const char *b) {
+  struct stat sa, sb;
+  int fa = outfile_directory(a), fb = outfile_directory(b);
+  int same = fa >= 0 && fb >= 0 && fstat(fa, &sa) == 0 && fstat(fb, &sb) == 0 &&
+             sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+  if (fa >= 0)
+    close(fa);
+  if (fb >= 0)
+    close(fb);
+  return same;
+}
+
+int ft_outfile_same(const char *a, const char *b) {
+  const char *slash_a = strrchr(a, '/'), *slash_b = strrchr(b, '/');
+  if (strcmp(slash_a != NULL ? slash_a + 1 : a, slash_b != NULL ? slash_b + 1 : b) != 0)
+    return 0;
+  return strcmp(a, b) == 0 || same_directory(a, b);
+}
+
+int ft_outfile_sync(ft_outfile *f) {
+  return fsync(f->fd) != 0 && errno != EINVAL && errno != EROFS ? errno : 0;
+}
+
 int ft_outfile_commit(ft_outfile *f) {
-  int fd = f->fd, e = 0;
+  int e = ft_outfile_sync(f), fd = f->fd;
   f->fd = -1;
-  if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
-    e = errno;
   if (close(fd) != 0 && e == 0)
     e = errno;
   if (e == 0 && rename(f->temp, f->path) != 0)

@@ -12,7 +12,7 @@
 static const double SLICE = 0.002; /* seconds of work in one step */
 static const double IDLE = 0.01;   /* seconds until an empty pipe is looked at again */
 
-enum { STATE_NEW, STATE_FILE, STATE_ARRAY, STATE_SETTLE };
+enum { STATE_NEW, STATE_FILE, STATE_FIRST, STATE_ARRAY, STATE_SETTLE };
 
 /* ---- examples of a Lua array ---- */
 
@@ -88,13 +88,42 @@ static void cancelled(lua_State *L, ft_call *c) {
   ft_dataset *d = ft_dataset_test(L, -1);
   if (d != NULL)
     ft_dataset_close(d); /* the temporary file goes now, not with the garbage */
+  lua_pop(L, 1);
+}
+
+/* The name of a file on top, or NULL and an error value */
+static const char *path_on_top(lua_State *L, const ft_api *api, const char *what) {
+  size_t n;
+  const char *path = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
+  if (path != NULL && n > 0 && strlen(path) == n)
+    return path;
+  api->fail(L, "usage", "%s must be a file's name%s", what,
+            strcmp(what, "path") == 0 ? ", or an array of them" : "");
+  return NULL;
+}
+
+/* 1, or 0 and an error value: the validation file is read before anything else */
+static int compare(lua_State *L, const ft_api *api, ft_dataset *d) {
+  if (lua_getfield(L, FT_PARAMS, "validation_path") != LUA_TNIL) {
+    const char *path = path_on_top(L, api, "validation_path");
+    if (path == NULL)
+      return 0;
+    if (d->options.validation > 0) {
+      api->fail(L, "usage", "validation and validation_path were both given; give one of them");
+      return 0;
+    }
+    ft_dataset_compare(d, path);
+  }
+  lua_pop(L, 1);
+  return 1;
 }
 
 /* [0, +1] the dataset, kept in the scratch table; 0 and an error value */
 static int make_dataset(lua_State *L, ft_call *c, const ft_api *api) {
   lua_pushcfunction(L, ft_dataset_new);
   lua_pushvalue(L, FT_PARAMS);
-  int status = lua_pcall(L, 1, 1, 0);
+  lua_getfield(L, FT_CONFIG, "dataset");
+  int status = lua_pcall(L, 2, 1, 0);
   if (status == LUA_ERRMEM)
     lua_error(L);
   if (status != LUA_OK) {
@@ -104,13 +133,28 @@ static int make_dataset(lua_State *L, ft_call *c, const ft_api *api) {
   lua_pushvalue(L, -1);
   lua_setfield(L, FT_SCRATCH, "dataset");
   api->cancel_hook(c, cancelled);
-  return 1;
+  return compare(L, api, ft_dataset_test(L, -1));
 }
 
+/* path: one, or an array of them */
 static int begin_file(lua_State *L, ft_call *c, const ft_api *api) { /* path -- */
+  int at = lua_gettop(L), many = lua_istable(L, at);
   if (!make_dataset(L, c, api))
     return FT_FAIL;
-  ft_dataset_feed(ft_dataset_test(L, -1), lua_tostring(L, -2));
+  ft_dataset *d = ft_dataset_test(L, -1);
+  lua_Integer n = many ? (lua_Integer)lua_rawlen(L, at) : 1;
+  if (n == 0)
+    return api->fail(L, "usage", "path is an empty array: name at least one file");
+  for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1)) {
+    if (many)
+      lua_rawgeti(L, at, i);
+    else
+      lua_pushvalue(L, at);
+    const char *path = path_on_top(L, api, "path");
+    if (path == NULL)
+      return FT_FAIL;
+    ft_dataset_feed(d, path);
+  }
   *api->state(c) = STATE_FILE;
   return FT_WAIT;
 }
@@ -124,7 +168,7 @@ static int begin_array(lua_State *L, ft_call *c, const ft_api *api) { /* array -
     return FT_FAIL;
   lua_pushinteger(L, 1);
   lua_setfield(L, FT_SCRATCH, "next");
-  *api->state(c) = STATE_ARRAY;
+  *api->state(c) = STATE_FIRST; /* the file to compare with, if any */
   return FT_WAIT;
 }
 
@@ -168,7 +212,6 @@ static int finish(lua_State *L, const ft_api *api, ft_dataset *d) {
   const char *kind = ft_dataset_finish(L, d);
   if (kind == NULL) {
     lua_pop(L, 1);
-    ft_profile_check(L, -1);
     return FT_DONE;
   }
   api->fail(L, kind, "%s", lua_tostring(L, -1)); /* report message -- report message error */
@@ -177,31 +220,78 @@ static int finish(lua_State *L, const ft_api *api, ft_dataset *d) {
   return FT_FAIL;
 }
 
+/* Bytes that were worked on. What was only read does not count, nor are all told before the end:
+   the last ones come with the last counts. */
+static double bytes_done(const ft_dataset *d, int end) {
+  const ft_reader *r = &d->reader;
+  long long done = d->before;
+  if (d->reading)
+    done += r->position - (r->zip == NULL ? (long long)(r->in.len - r->taken) : 0);
+  if (end && d->kind == NULL && d->size > done)
+    done = d->size; /* max_examples: the rest is not wanted */
+  if (!end && d->size > 0 && done >= d->size)
+    done = d->size - 1;
+  return (double)done;
+}
+
+/* on_progress(bytes, all bytes or 0, {examples, errors, warnings}) */
+static void tell(lua_State *L, ft_call *c, const ft_api *api, const ft_dataset *d, int end) {
+  if (lua_getfield(L, FT_PARAMS, "on_progress") == LUA_TFUNCTION) {
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, (lua_Integer)d->examples);
+    lua_setfield(L, -2, "examples");
+    lua_pushinteger(L, (lua_Integer)d->rules.findings.errors);
+    lua_setfield(L, -2, "errors");
+    lua_pushinteger(L, (lua_Integer)d->rules.findings.warnings);
+    lua_setfield(L, -2, "warnings");
+    lua_setfield(L, FT_SCRATCH, "progress");
+    double done = bytes_done(d, end), all = d->size > 0 ? (double)d->size : 0;
+    api->progress(L, c, done, end && all < done ? done : all);
+  }
+  lua_pop(L, 1);
+}
+
+/* Progress can only be told of a call that waits: then the work begins with the next step. */
+static int wants_progress(lua_State *L) {
+  int wants = lua_getfield(L, FT_PARAMS, "on_progress") == LUA_TFUNCTION;
+  lua_pop(L, 1);
+  return wants;
+}
+
 /* a slice of what the state says; the last thing is to bring the output to the disk */
 static enum ft_progress work(lua_State *L, const ft_api *api, ft_dataset *d, int *state) {
   enum ft_progress p = FT_DATASET_END;
-  if (*state == STATE_FILE)
+  if (*state == STATE_FILE || *state == STATE_FIRST)
     p = ft_dataset_advance(d, SLICE);
+  if (*state == STATE_FIRST)
+    *state = p == FT_DATASET_END ? STATE_ARRAY : STATE_FIRST, p = FT_DATASET_MORE;
   else if (*state == STATE_ARRAY && !add_slice(L, api, d))
     p = FT_DATASET_MORE;
   if (p != FT_DATASET_END)
     return p;
   *state = STATE_SETTLE;
-  return d->written > 0 ? ft_dataset_settle(d, SLICE) : p;
+  return ft_dataset_settle(d, SLICE);
 }
 
 int ft_prepare_data(lua_State *L, ft_call *c);
 int ft_prepare_data(lua_State *L, ft_call *c) {
   const ft_api *api = ft_getapi(L);
   int *state = api->state(c);
-  if (*state == STATE_NEW && begin(L, c, api) == FT_FAIL)
-    return FT_FAIL;
+  if (*state == STATE_NEW) {
+    if (begin(L, c, api) == FT_FAIL) {
+      cancelled(L, c);
+      return FT_FAIL;
+    }
+    if (wants_progress(L))
+      return api->sleep(L, c, 0);
+  }
   lua_settop(L, FT_FIRSTFREE - 1);
   lua_getfield(L, FT_SCRATCH, "dataset");
   ft_dataset *d = ft_dataset_test(L, -1);
   if (d == NULL)
     return api->fail(L, "usage", "the dataset was finished by somebody else");
   enum ft_progress p = work(L, api, d, state);
+  tell(L, c, api, d, p == FT_DATASET_END);
   if (p == FT_DATASET_END)
     return finish(L, api, d);
   return api->sleep(L, c, p == FT_DATASET_IDLE ? IDLE : 0);

@@ -178,6 +178,7 @@ static int trace(lua_State *L) { /* transfer -- ; protected by ft_trace */
   }
   ft_redact_table(L, -1, 4, 0);
   lua_pushnil(L);
+  lua_pushnil(L);
   ft_engine_queue(L, t->E);
   return 0;
 }

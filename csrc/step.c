@@ -85,13 +85,13 @@ static void run_ready(lua_State *L, ft_engine *E) {
   }
 }
 
-static void queue_take(lua_State *L, ft_engine *E, int queue) { /* -- f, a, b */
-  for (int i = 1; i <= 3; i++) {
+static void queue_take(lua_State *L, ft_engine *E, int queue) { /* -- f, a, b, c */
+  for (int i = 1; i <= FT_QUEUED; i++) {
     lua_rawgeti(L, queue, E->qhead + i);
     lua_pushnil(L);
     lua_rawseti(L, queue, E->qhead + i);
   }
-  E->qhead += 3;
+  E->qhead += FT_QUEUED;
   if (E->qhead == E->qtail)
     E->qhead = E->qtail = 0;
 }
@@ -101,11 +101,11 @@ static void queue_take(lua_State *L, ft_engine *E, int queue) { /* -- f, a, b */
    callback that raises ends the round; the rest stay queued. */
 static int drain(lua_State *L) {
   ft_engine *E = ft_engine_of(L);
-  lua_Integer n = (E->qtail - E->qhead) / 3;
+  lua_Integer n = (E->qtail - E->qhead) / FT_QUEUED;
   ft_engine_push(L, FT_EU_QUEUE);
   for (; n > 0; n--) {
     queue_take(L, E, 1);
-    lua_call(L, 2, 0);
+    lua_call(L, FT_QUEUED - 1, 0);
   }
   for (ft_call *last = E->owed_last; E->owed_first != NULL;) {
     int was_last = E->owed_first == last;

@@ -33,8 +33,14 @@ local P, super = finetune.variant("openai", {
     unexpectedEntityState = "conflict", itemDoesAlreadyExist = "conflict", serviceUnavailable = "server",
     internalFailure = "server", quotaExceeded = "quota", jsonlValidationFailed = "data", fileImportFailed = "data",
     tooManyRequests = "rate_limit", unauthorized = "auth", contentFilter = "invalid"}, -- ErrorCode of 2024-10-21
-  -- fine-tuning-rest.md: chat, at least 10 examples, less than 512 MB; preference: its guide of DPO
-  dataset = {formats = {"chat", "preference"}, min_examples = 10, max_bytes = 512 << 20},
+  -- fine-tuning-rest.md: chat, at least 10 examples, less than 512 MB, UTF-8 with a byte order mark (files without one
+  -- are taken, so its rule stays off); the guides of DPO and of vision fine-tuning: 64 images, 10 MB each, JPEG, PNG,
+  -- WEBP. Two assistant messages in a row were refused as "invalid schema" (microsoft-foundry/fine-tuning#23). The
+  -- other rules are OpenAI's.
+  dataset = {formats = {"chat", "preference"}, min_examples = 10, max_bytes = 512 << 20, bom = "require",
+    limits = {images = 64, image_bytes = 10000000, tools = 128},
+    rules = {alternation = "warning", first_message = "off", system_place = "off", tool_name = "error"},
+    source = "MicrosoftDocs/azure-ai-docs fine-tuning-rest.md, fine-tuning-vision", checked = "2026-11-22"},
   quirks = {fields = {training_type = "trainingType"}, hyperparameters = {"prompt_loss_weight"},
     flat_hyperparameters = "supervised", suffix_limit = 40, suffix_plain = true, part_type = "application/json",
     metadata_filter = false, upload_limit = 100e6, upload_total = 9 << 30}, -- /files is unsafe above 100 to 150 MB

@@ -39,7 +39,11 @@ local P = {
   },
   errors = {[4] = "timeout", [12] = "unsupported"}, -- codes of gRPC: DEADLINE_EXCEEDED, UNIMPLEMENTED
   -- docs.fireworks.ai, "Supervised fine-tuning" and "Direct Preference Optimization"
-  dataset = {formats = {"chat", "completion", "preference"}, min_examples = 3, max_examples = 3000000},
+  -- ("OpenAI's data works with no changes"; a system message is the first; reasoning_content), "Vision": base64 only
+  dataset = {formats = {"chat", "completion", "preference"}, min_examples = 3, max_examples = 3000000,
+    rules = {system_place = "error", developer_role = "warning", function_role = "warning", legacy = "warning",
+      alternation = "off", first_message = "off", reasoning = "off", image_link = "error"},
+    source = "docs.fireworks.ai fine-tuning/fine-tuning-models, fine-tuning-vlm", checked = "2026-11-22"},
   params = {
     upload_file = "dataset_id:string format:string", download_file = "filename:string",
     create_job = "from_checkpoint:id output_model:string evaluator:id",

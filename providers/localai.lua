@@ -32,7 +32,9 @@ local P = {
   statuses = {queued = "queued", loading_model = "running", loading_dataset = "running", caching = "running",
     training = "running", saving = "running", completed = "succeeded", failed = "failed", stopped = "cancelled"},
   -- trl's dpo wants prompt, chosen, rejected, which prepare_data does not write. 15 MB: LOCALAI_UPLOAD_LIMIT's default
-  dataset = {formats = {"chat", "completion"}, max_bytes = 15000000},
+  dataset = {formats = {"chat", "completion"}, max_bytes = 15000000, rules = {content_parts = "warning",
+    weight_role = "warning", arguments = "warning"}, -- trl gives the messages to the model's chat template
+    source = "mudler/LocalAI backend/python/trl/backend.py at 82c191af", checked = "2026-11-22"},
   params = {
     create_job = "backend:string training_type:string dataset_split:string target_modules:table from_checkpoint:id "
       .. "reward_functions:table",

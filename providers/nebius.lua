@@ -24,7 +24,12 @@ local P, super = finetune.variant("openai", {
   config = {"poll_interval"},
   params = {create_job = "from_checkpoint:table tags:string|table",
     deploy_model = "base_model:id description:string wait:boolean wait_timeout:number"},
-  dataset = {formats = {"chat", "completion"}, max_bytes = 50 << 30},
+  -- docs.tokenfactory.nebius.com post-training/datasets: the last message is an assistant's and no tool call; content
+  -- is shown as a string only; no word of developer, function, functions and parts
+  dataset = {formats = {"chat", "completion", "text"}, max_bytes = 50 << 30, bom = "strip",
+    limits = {}, rules = {last_message = "error", last_call = "error", content_parts = "warning",
+      developer_role = "warning", function_role = "warning", legacy = "warning"},
+    source = "docs.tokenfactory.nebius.com post-training/datasets", checked = "2026-11-22"},
   quirks = {metadata = false, uploads = false, upload_limit = 50 << 30, suffix_limit = 64,
     max_tokens = "max_tokens", hyperparameters = true, flat_hyperparameters = "supervised",
     fields = {from_checkpoint = "from_checkpoint", tags = "tags"}},

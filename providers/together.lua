@@ -44,7 +44,17 @@ local P = {
     uploading = "finalizing", cancel_requested = "cancelling", cancelled = "cancelled", error = "failed",
     user_error = "failed", completed = "succeeded"},
   errors = {invalid_api_key = "auth", model_not_available = "not_found"},
-  dataset = {formats = {"chat", "completion", "preference"}, min_examples = 1, max_bytes = MAX_BYTES},
+  -- together-python utils/files.py (its last full check, 2025-12) and docs.together.ai, "Data preparation": user and
+  -- assistant in turn, no other columns, weights on any message, images as base64 only. What came later: tools, roles
+  -- system, user, assistant and tool, `reasoning`, a weight of the example. Empty content is taken.
+  dataset = {formats = {"chat", "completion", "preference", "text"}, min_examples = 1, max_bytes = MAX_BYTES,
+    bom = "strip", limits = {images = 10, image_bytes = 10 << 20},
+    rules = {extra_key = "error", alternation = "error", first_message = "error", system_place = "error",
+      developer_role = "error", function_role = "error", legacy = "error", parallel_tool_calls = "error",
+      weight_role = "off", no_weight = "warning", empty_content = "off", reasoning = "off", sample_weight = "off",
+      image_link = "error"},
+    source = "together-python utils/files.py (2025-12); docs.together.ai fine-tuning/data-preparation",
+    checked = "2026-11-22"},
   params = {
     create_job = "from_checkpoint:string from_hf_model:string hf_model_revision:string hf_output_repo_name:string "
       .. "training_type:string train_vision:boolean",

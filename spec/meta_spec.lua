@@ -1,4 +1,4 @@
--- meta.lua and its two companions name everything that is public: an export, operation, parameter or method
+-- meta.lua and its companions name everything that is public: an export, operation, parameter or method
 -- without an entry fails here.
 
 local core = require "finetune.core"
@@ -9,8 +9,9 @@ local function read(name)
   return file:read "a"
 end
 
-local module, kit, values = read "meta.lua", read "meta_kit.lua", read "meta_values.lua"
-local meta = module .. kit
+local module, kit, values, data = read "meta.lua", read "meta_kit.lua", read "meta_values.lua", read "meta_data.lua"
+local meta = module .. kit .. data
+values = values .. data
 
 -- Is there `function owner:name(` or `function owner.name(`, or a field of the class?
 local function has(class, owner, name)

@@ -54,6 +54,9 @@ describe("README.md", function()
   lazy_setup(function()
     server, tmp = service.start {job_seconds = 0.2}, shell.folder()
     shell.must(("cp %s/examples/data/support*.jsonl %s"):format(quote(root), quote(tmp)))
+    write(tmp .. "/tickets.csv", 'Question,Answer,Agent\r\n"Where is it?",here,7\r\n"Who, me?",you,8\r\n')
+    write(tmp .. "/more.jsonl", ('{"prompt":"a","completion":"b"}\n'):rep(2) .. "broken\n")
+    shell.must("gzip more.jsonl", {cwd = tmp})
     env = {
       FINE_TUNE_HOME = tmp .. "/home",
       OPENAI_API_KEY = server.key, OPENAI_BASE_URL = server.url, FINE_TUNE_MODEL = server.model,
@@ -79,11 +82,13 @@ describe("README.md", function()
     ["print(job.fine_tuned_model)"] = "\nft:%S+:support:%S+\n$",
     ["{max_retries = 4}"] = "^openai\n",
     ["opneai"] = "nil\tconfig\tfinetune: .-'openai'.*\ntrue\n$",
-    ["asistant"] = "^nil\tdata\n2\tmessages%[1%]%.role\t%S+\t.*assistant",
+    ["asistant"] = "^nil\tdata\n2\t77\tmessages%[1%]%.role\trole\t.*assistant",
+    ["tickets.csv"] = "^3\t1\t1\t0\n%d+\t%d+%.%d\t%d+%.%d\n[%d.]+\tUSD\t25\t%S+\ttrue\n$",
     ["wait = true"] = "succeeded\n.*%d+\t[%d.]+",
     ["ftjob-nobody"] = "^nil\tnot_found\t404\nfinetune: openai get_job: 404 ",
     ["finetune.map(ids"] = "^%d+\t%d+\tnil\nftjob%-1\tnot_found.*done\tnil\tnot_found\nnil\tfinetune: ",
     ["testing.contract(P)"] = "^tuned%-1\n$",
+    ["{events}"] = "\nstep 3 of 3, loss 0%.6\n.*job succeeded\n$",
     ["finetune.evaluate"] = "^[%w-]+\n.*accuracy [%d.]+ %%, %d+ of 50",
     ["my-gateway"] = "^finetune.provider: my%-gateway",
   }

@@ -3,6 +3,7 @@
 
 local chat = require "finetune.chat"
 local core = require "finetune.core"
+local cost = require "finetune.cost"
 local evaluate = require "finetune.evaluate"
 local http = require "finetune.http"
 local mapping = require "finetune.mapping"
@@ -10,6 +11,7 @@ local reader = require "finetune.reader"
 local registry = require "finetune.registry"
 local route = require "finetune.route"
 local run = require "finetune.run"
+local tokens = require "finetune.tokens"
 local variant = require "finetune.variant"
 local wait = require "finetune.wait"
 require "finetune.provider" -- these three fill the core's tables of methods
@@ -37,6 +39,10 @@ local finetune = {
   run = run.run,
   map = run.map,
   evaluate = evaluate.evaluate,
+  rules = core.rules,
+  vocabulary = tokens.vocabulary,
+  count_tokens = tokens.count_tokens,
+  estimate_cost = cost.estimate_cost,
   step = core.step,
   pollfd = core.pollfd,
   pending = core.pending,

@@ -105,18 +105,6 @@
 
 ---@class finetune.page<T>: {data: T[], has_more: boolean, next: string?, raw: table?}  `next` is the `after` of the next page
 
----@class finetune.report  of prepare_data
----@field examples integer  how many there were
----@field written integer
----@field errors {line: integer, column: integer?, path: string, rule: string, message: string}[]  the first ones (max_errors)
----@field warnings {line: integer, path: string, rule: string, message: string}[]  line 0: of the whole file
----@field error_count integer  all of them
----@field warning_count integer
----@field format string  chat, completion or preference
----@field output? string
----@field bytes integer
----@field text? string  the JSONL, where no output was given
-
 -- ---- parameters: every operation takes these as one table, or its first one before the table ----
 
 ---@alias finetune.id string|{id: string}  an id, or the object that has it
@@ -124,15 +112,6 @@
 ---@class finetune.params
 ---@field timeout? number  seconds for each of its requests
 ---@field extra? table  fields for the service, passed as they are
-
----@class finetune.params.prepare_data: finetune.params
----@field examples? table|function|userdata|string  array, iterator function (each example a table, or a string of JSON), or a path
----@field path? string  a JSONL file, in place of examples: one of the two is given
----@field format? string  chat, completion, preference; found out where absent
----@field format_type? string  another name of format
----@field output? string  the JSONL file to write; it appears whole, or not at all
----@field skip_invalid? boolean  leave invalid examples out, and write the others
----@field max_errors? integer  how many errors the report lists (100)
 
 ---@class finetune.params.upload_file: finetune.params
 ---@field path string  streamed: memory does not depend on its size
@@ -227,11 +206,11 @@
 ---@class finetune.params.wait
 ---@field timeout? number  seconds until `nil, err` with kind "timeout" (86400: one day)
 ---@field interval? number  seconds between the first two polls (1); each pause is 1.5 times the one before …
----@field max_interval? number  … up to this (10)
+---@field max_interval? number  … up to this (10; `local`: 1, or up to 8 where more than 20 are watched)
 ---@field on_progress? fun(job: finetune.job)  after each poll
 
 ---@class finetune.params.follow
 ---@field timeout? number  seconds (86400)
 ---@field interval? number  seconds (1)
----@field max_interval? number  seconds (10)
+---@field max_interval? number  seconds (10; `local`: 1, or up to 8 where more than 20 are watched)
 ---@field limit? integer  events a page

@@ -111,7 +111,7 @@ local function pull(self, params)
   for key, value in pairs(params) do
     if key ~= "examples" then options[key] = value end
   end
-  local made, writer = pcall(core.dataset, options)
+  local made, writer = pcall(core.dataset, options, self)
   if not made and writer == NO_MEMORY then error(writer, 0) end
   if not made then return {} end -- wrong options: the operation itself says so
   local ok, err = pcall(feed, writer, params.examples)

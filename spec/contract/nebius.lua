@@ -56,9 +56,9 @@ return {
   service = service,
   statuses = {validating_files = "validating", queued = "queued", running = "running", succeeded = "succeeded",
     failed = "failed", cancelled = "cancelled"}, -- schema FineTuningJob
-  -- docs.tokenfactory.nebius.com, datasets: chat, and prompt with completion; 50 GB (5 on an older page). The 10 are
+  -- docs.tokenfactory.nebius.com, datasets: chat, prompt with completion, text; 50 GB (5 on an older page). The 10 are
   -- OpenAI's, whose variant it is: no page of Nebius has a least number
-  dataset = {formats = {"chat", "completion"}, min_examples = 10, max_bytes = 50 * 1024 ^ 3},
+  dataset = {formats = {"chat", "completion", "text"}, min_examples = 10, max_bytes = 50 * 1024 ^ 3},
   params = {deploy_model = {model = "ftjob-1"}},
   unsupported = { -- the API reference has no such path
     pause_job = "no pause of /v1/fine_tuning/jobs/{job_id}",

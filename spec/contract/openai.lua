@@ -66,9 +66,10 @@ return {
     paused = "there are pause and resume, and no word for what they do",
     canceled = "as some gateways spell it",
   }},
-  -- the error invalid_n_examples: "must have at least 10 examples" (openai-php/client#227). The formats and the size
-  -- depend on the method and on how the file goes up
-  dataset = {min_examples = 10},
+  -- the error invalid_n_examples: "must have at least 10 examples" (openai-php/client#227). The formats
+  -- are those of the methods supervised (and of the base models), dpo and reinforcement; the size depends on how the
+  -- file goes up
+  dataset = {formats = {"chat", "completion", "preference", "reinforcement"}, min_examples = 10},
   unsupported = { -- openai-openapi 2.3.0 has no such path
     delete_job = "no DELETE of /fine_tuning/jobs/{id}",
     deploy_model = "a fine-tuned model is served under its name at once",

@@ -77,7 +77,7 @@ return {
   described = {file = "together.ft.json", at = "components schemas FinetuneJobStatus",
     beyond = {user_error = "together-python types/finetune.py"}},
   -- together-python constants.py: MIN_SAMPLES, MAX_FILE_SIZE_GB = 50.1; utils/files.py: the formats
-  dataset = {formats = {"chat", "completion", "preference"}, min_examples = 1,
+  dataset = {formats = {"chat", "completion", "preference", "text"}, min_examples = 1,
     max_bytes = math.floor(50.1 * 1024 ^ 3)},
   unsupported = { -- openapi 2.0.0 has no such path
     pause_job = "only /fine-tunes/{id}/cancel",
