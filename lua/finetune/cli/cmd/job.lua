@@ -1,0 +1,42 @@
+-- status, cancel, pause, resume: one job.
+
+local errors = require "finetune.cli.errors"
+local fields = require "finetune.cli.fields"
+local show = require "finetune.cli.show"
+local text = require "finetune.cli.text"
+
+local M = {}
+
+local function tell(ui, job, provider)
+  ui:document(fields.document("job", job, {provider = provider.name}))
+end
+
+function M.status(ui, args)
+  local provider, id = ui:split(args.id)
+  local job = errors.check(provider:get_job(id))
+  tell(ui, job, provider)
+  if not ui.json then show.job(ui, job, provider.name) end
+end
+
+local function change(op, done)
+  return function(ui, args)
+    local provider, id = ui:split(args.id)
+    local has, reason = provider:supports(op)
+    if not has then
+      errors.fail("unsupported", "%s cannot do that%s", provider.name, reason and ": " .. reason or "")
+    end
+    local job, err = provider[op](provider, id)
+    job = errors.check(job, err, id)
+    tell(ui, job, provider)
+    ui:line("%s %s: %s", text.clean(job.id), done, show.status_words(ui, job.status))
+    if not show.FINISHED[job.status] and not ui.json then
+      ui:note("To watch it: finetune%s watch %s", ui:again(provider), text.shell_word(id))
+    end
+  end
+end
+
+M.cancel = change("cancel_job", "is asked to stop")
+M.pause = change("pause_job", "is asked to pause")
+M.resume = change("resume_job", "is asked to go on")
+
+return M

@@ -1,0 +1,136 @@
+-- options.lua: the command line: argparse's parser, made of commands.lua.
+
+local argparse = require "argparse"
+local commands = require "finetune.cli.commands"
+local errors = require "finetune.cli.errors"
+local fields = require "finetune.cli.fields"
+
+local M = {}
+
+local WIDTH, MARGIN = 100, 26
+
+M.EXIT_CODES = "Exit codes: 0 done, 1 the job or the check failed, 2 usage, 3 configuration or key, 4 service or "
+  .. "network, 5 cancelled, 130 interrupted."
+
+local GLOBAL = {
+  {"--provider", "the service ($FINE_TUNE_PROVIDER, else the profile's, else openai)", value = "NAME", many = true},
+  {"--base-url", "another address of it", value = "URL"},
+  {"--profile", "settings by this name, from $XDG_CONFIG_HOME/finetune/config.lua", value = "NAME"},
+  {"--json", "write JSON, for programs"},
+  {"--quiet", "no progress and no notes"},
+  {"--no-color", "no colours ($NO_COLOR does the same)"},
+  {"--timeout", "seconds for each request; of watch: for all of it", value = "SECONDS", number = true},
+}
+
+local function number(value)
+  local n = tonumber(value)
+  if n and n >= 0 and n - n == 0 then return math.tointeger(n) or n end
+  return nil, ("'%s' is no number"):format(value)
+end
+
+local function add_option(parser, spec)
+  local element
+  if spec.value then
+    element = parser:option(spec[1]):argname(spec.value)
+    if spec.number then element:convert(number) end
+    if spec.choices then element:choices(spec.choices) end
+    if spec.many then element:count "*" end
+    if spec.required then element:count(1) end
+  else
+    element = parser:flag(spec[1])
+  end
+  element:description(spec[2])
+end
+
+local function add_argument(parser, spec)
+  local element = parser:argument(spec[1]):target(spec[1]:lower()):argname(spec[1]):description(spec[2])
+  if spec.many then element:args(spec.many) end
+  if spec.choices then element:choices(spec.choices) end
+end
+
+-- What stands below the options: examples, and what --json writes
+local function epilog(command)
+  local lines = {"Examples:"}
+  for _, example in ipairs(command.examples) do lines[#lines + 1] = "   " .. example end
+  if command.json then
+    lines[#lines + 1] = "\nWith --json: " .. command.json[1]
+    for i = 2, #command.json do lines[#lines + 1] = "   " .. fields.words(command.json[i]) end
+  end
+  lines[#lines + 1] = "\nFurther options (--provider, --json, ...): finetune --help"
+  return table.concat(lines, "\n")
+end
+
+-- Raised by --help, and written by main.lua: where nothing can be written that is noticed
+local function add_help(parser)
+  parser:flag("-h --help", "show this help"):action(function()
+    error(errors.new {kind = "help", message = parser:get_help()}, 0)
+  end)
+end
+
+local function add_command(parser, command)
+  local sub = parser:command(command.name):add_help(false):summary(command.summary):epilog(epilog(command))
+  add_help(sub)
+  sub:description(command.summary .. (command.more and " " .. command.more:gsub("^bash:", "\n%0") or ""))
+  for _, spec in ipairs(command.args or {}) do add_argument(sub, spec) end
+  for _, spec in ipairs(command.options or {}) do add_option(sub, spec) end
+end
+
+function M.parser()
+  local parser = argparse("finetune", "Fine-tune models on any service: one command for all of them.",
+    "`finetune COMMAND --help` tells more, with examples. Keys come from the environment (`finetune providers`) or a "
+    .. "profile, never from the command line.\n" .. M.EXIT_CODES)
+  parser:help_max_width(WIDTH):help_description_margin(MARGIN):usage_max_width(WIDTH):command_target "command"
+  parser:require_command(false):add_help(false)
+  add_help(parser)
+  for _, spec in ipairs(GLOBAL) do add_option(parser, spec) end
+  parser:flag("--version", "write the version"):action(function(args) args.version = true end)
+  for _, command in ipairs(commands.list) do add_command(parser, command) end
+  return parser
+end
+
+-- ---- what must not be on a command line ----
+
+local KEYS = {"key", "token", "secret", "password"}
+
+local function names_key(option)
+  local name = option:match "^%-%-?([%w_-]+)"
+  if not name or name == "max-tokens" then return false end
+  for _, word in ipairs(KEYS) do
+    if name:lower():gsub("[_-]", ""):find(word .. "$") then return true end
+  end
+  return false
+end
+
+-- A key is seen by everybody on the machine (ps), and stays in the shell's history
+local function refuse_keys(args)
+  for _, word in ipairs(args) do
+    local url = word:match "^%a[%w+.-]*://[^/]*@" or word:match "^%-%-[%w-]+=%a[%w+.-]*://[^/]*@"
+    if names_key(word) or word:find "^sk%-[%w_-]+$" and #word >= 20 or url then
+      errors.advise("usage", "export the provider's variable instead: finetune providers   (says which one)",
+        "a key on the command line is not accepted: everybody on this machine can read it there (ps), and it stays in "
+        .. "the shell's history")
+    end
+    if word == "--" then return end
+  end
+end
+
+-- The command among the words, for the head of a message
+local function command_of(args)
+  for _, word in ipairs(args) do
+    if commands.by_name[word] then return word end
+  end
+end
+
+-- The words -> the parsed table {command, ...}; raises kind "usage", and "help" with the text
+function M.parse(args)
+  refuse_keys(args)
+  local parser, command = M.parser(), command_of(args)
+  function parser.error(_, message)
+    local words, tip = message:match "^(.-)\n(.*)$"
+    error(errors.new {kind = "usage", message = words or message, command = command,
+      next = tip and tip:gsub("^Did", "did") or ("finetune %s--help"):format(command and command .. " " or "")}, 0)
+  end
+  return parser:parse(args)
+end
+
+return M
