@@ -258,7 +258,8 @@ bad.jsonl:13: warning: an example before this one says the same (duplicate_examp
       write(tmp .. "/w.validation.jsonl", "mine\n")
       assert.matches("there.jsonl is there already\n  next: .*%-%-force", failed(2,
         "finetune prepare good.jsonl -o there.jsonl"))
-      assert.matches("w.validation.jsonl is there", failed(2, "finetune prepare good.jsonl -o w.jsonl --validation 0.1"))
+      assert.matches("w.validation.jsonl is there", failed(2,
+        "finetune prepare good.jsonl -o w.jsonl --validation 0.1"))
       assert.same({"mine\n", "mine\n"}, {live.read(tmp .. "/there.jsonl"), live.read(tmp .. "/w.validation.jsonl")})
       cli.must "finetune prepare good.jsonl -o there.jsonl --force --quiet"
       assert.equal(good(1, 20), live.read(tmp .. "/there.jsonl"))

@@ -12,7 +12,7 @@ local DEBUG = os.getenv "FINE_TUNE_DEBUG" == "1"
 -- The stand-alone Lua makes an error of Ctrl-C; one in a callback of a call is that call's error value
 local function is_interrupt(err)
   local words = type(err) == "table" and err.message or err
-  return type(words) == "string" and words:find "interrupted!$" ~= nil
+  return type(words) == "string" and words:match "^[^\n]*":find "interrupted!$" ~= nil -- a traceback may follow
 end
 
 local function with_traceback(err)

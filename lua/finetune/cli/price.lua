@@ -49,7 +49,9 @@ function M.of(report, provider, model, epochs)
     return {tokens = report.tokens, learned = report.learned_tokens, estimated = report.tokens_estimated or false,
       examples = report.written, reason = text.clean(err.message)}
   end
-  if not cost.total then cost.reason = ("no price of %s at %s is known here"):format(model, provider.name) end
+  if not cost.total then
+    cost.reason = ("no price of %s at %s is known here"):format(text.clean(model), provider.name)
+  end
   return cost
 end
 
