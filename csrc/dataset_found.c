@@ -36,9 +36,9 @@ int ft_dataset_fail_output(ft_dataset *d, const ft_sink *sink, int error) {
 }
 
 const char *ft_dataset_source(const ft_dataset *d, size_t number) {
-  const char *s = d->sources.data, *end = s + d->sources.len;
-  if (number == 0)
+  if (number == 0 || d->sources.len == 0)
     return NULL;
+  const char *s = d->sources.data, *end = s + d->sources.len;
   while (--number > 0 && s < end)
     s += strlen(s) + 1;
   return s < end ? s : NULL;
