@@ -13,7 +13,8 @@ dialect, and for any service that has a provider, in C or Lua. Never blocks the 
 }
 supported_platforms = {"linux", "macosx"}
 dependencies = {"lua >= 5.4, < 5.5", "argparse >= 0.7.1"} -- argparse: for the command alone
-external_dependencies = {CURL = {library = "curl"}, ZLIB = {library = "z"}} -- no header: Debian's is in a folder LuaRocks does not search
+-- No headers: Debian's curl.h is in a folder that LuaRocks does not search
+external_dependencies = {CURL = {library = "curl"}, ZLIB = {library = "z"}}
 build = {
   type = "make",
   variables = { -- the same in both passes, so that `make install` builds nothing again

@@ -96,6 +96,7 @@ static int open_next(ft_dataset *d) {
   d->next += strlen(path) + 1;
   d->source++;
   memset(&d->record, 0, sizeof d->record);
+  d->reader.options.shape = d->comparing ? FT_SHAPE_LOOK : d->options.shape;
   d->reading = ft_reader_open(&d->reader, path);
   return d->reading ? 1 : fail_reader(d);
 }

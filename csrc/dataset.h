@@ -35,6 +35,7 @@ typedef int ft_counter(void *ud, const ft_example *e, enum ft_format format, siz
                        size_t *learned);
 
 typedef struct ft_dataset_options {
+  enum ft_shape shape;     /* of the files, but for the one to compare with; LOOK: by looking */
   enum ft_format to;       /* the format of the output; FT_FORMAT_NONE: as it comes */
   const char *const *drop; /* keys that may be lost on the way there, NULL behind them */
   int skip_invalid;
@@ -91,6 +92,8 @@ typedef struct ft_dataset {
   int doomed;                 /* an example was invalid: nothing will be written */
   int judging;                /* the user's own rules look at an example: hands off */
   size_t errors_before;       /* findings before the record at hand */
+  double pause;               /* how long to wait for a pipe that has nothing just now */
+  long long paused_at;        /* bytes there were when it had nothing */
   int full;                   /* max_examples were written: no more is read */
   int phase;                  /* of ft_dataset_settle() */
   ft_buf found;

@@ -155,6 +155,7 @@ static void reading(lua_State *L, ft_dataset *d) {
   o.columns = (const ft_column *)(const void *)d->columns.data;
   o.column_count = d->columns.len / sizeof(ft_column);
   ft_reader_close(&d->reader);
+  d->options.shape = o.shape;
   ft_reader_init(&d->reader, d->alloc, d->ud, &o);
 }
 

@@ -38,7 +38,7 @@
     "validation:number validation_output:string validation_path:string seed:integer "              \
     "shuffle:boolean|integer dedupe:boolean skip_invalid:boolean max_examples:integer "            \
     "max_messages:integer max_characters:integer max_tokens:integer rules:table "                  \
-    "max_errors:integer vocabulary:userdata tokens:boolean on_progress:function")                                       \
+    "max_errors:integer vocabulary:userdata tokens:boolean on_progress:function")                  \
   X(upload_file, 1,                                                                                \
     "path:string! purpose:string filename:string wait:boolean wait_timeout:number "                \
     "on_progress:function part_size:integer expires_after:table")                                  \

@@ -58,20 +58,21 @@ static int write_whole(int fd, const char *p, size_t n) {
 }
 
 /* Beyond the limit on the size of files (ulimit -f) the system sends SIGXFSZ, which would end the
-   host: it is held back, and taken away where it was for us. */
+   host: it is held back, and taken away where it was for us. (sigprocmask: a thread's own mask, as
+   pthread_sigmask is, on every system that we know.) */
 int ft_outfile_write(ft_outfile *f, const void *bytes, size_t n) {
   sigset_t limit, before, pending;
   int sig;
   sigemptyset(&limit);
   sigaddset(&limit, SIGXFSZ);
   sigpending(&pending);
-  int held = sigismember(&pending, SIGXFSZ) || pthread_sigmask(SIG_BLOCK, &limit, &before) != 0;
+  int held = sigismember(&pending, SIGXFSZ) || sigprocmask(SIG_BLOCK, &limit, &before) != 0;
   int e = write_whole(f->fd, bytes, n);
   if (held)
     return e;
   if (e == EFBIG && sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ))
     sigwait(&limit, &sig);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  sigprocmask(SIG_SETMASK, &before, NULL);
   return e;
 }
 

@@ -9,8 +9,9 @@
 #include <lauxlib.h>
 #include <string.h>
 
-static const double SLICE = 0.002; /* seconds of work in one step */
-static const double IDLE = 0.01;   /* seconds until an empty pipe is looked at again */
+static const double SLICE = 0.002;                           /* seconds of work in one step */
+static const double PAUSE_FIRST = 0.0005, PAUSE_LAST = 0.01; /* seconds until an empty pipe is
+                                                                looked at again */
 
 enum { STATE_NEW, STATE_FILE, STATE_FIRST, STATE_ARRAY, STATE_SETTLE };
 
@@ -273,6 +274,17 @@ static enum ft_progress work(lua_State *L, const ft_api *api, ft_dataset *d, int
   return ft_dataset_settle(d, SLICE);
 }
 
+/* A pipe that gives little by little is looked at soon again (it holds no more than 64 KiB), one
+   that is silent less and less often. */
+static double pause_of(ft_dataset *d) {
+  long long at = d->before + d->reader.position;
+  d->pause = at != d->paused_at || d->pause <= 0 ? PAUSE_FIRST : 2 * d->pause;
+  if (d->pause > PAUSE_LAST)
+    d->pause = PAUSE_LAST;
+  d->paused_at = at;
+  return d->pause;
+}
+
 int ft_prepare_data(lua_State *L, ft_call *c);
 int ft_prepare_data(lua_State *L, ft_call *c) {
   const ft_api *api = ft_getapi(L);
@@ -294,5 +306,5 @@ int ft_prepare_data(lua_State *L, ft_call *c) {
   tell(L, c, api, d, p == FT_DATASET_END);
   if (p == FT_DATASET_END)
     return finish(L, api, d);
-  return api->sleep(L, c, p == FT_DATASET_IDLE ? IDLE : 0);
+  return api->sleep(L, c, p == FT_DATASET_IDLE ? pause_of(d) : 0);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PATH_ROOM = 1024 * 1024, SYNC_CHUNK = 1024 * 1024 };
+enum { PATH_ROOM = 1024 * 1024, SYNC_CHUNK = 256 * 1024 };
 
 double ft_sink_clock(void) {
   struct timespec t;

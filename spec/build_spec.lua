@@ -76,8 +76,8 @@ describe("the build", function()
 
   it("has no writable globals", function()
     -- What is written once, by the loader, lies in .data.rel.ro; .data and .bss stay writable.
-    -- (run.o, trainer.o and slots.o are a program of its own. `chosen` is which variant of a function this processor can
-    -- run: stored at once, and the same for every state and thread.)
+    -- (run.o, trainer.o and slots.o are a program of its own. `chosen` is which variant of a function this
+    -- processor can run: stored at once, and the same for every state and thread.)
     local objects = "ls build/obj/*.o | grep -v -e /run.o -e /trainer.o -e /slots.o"
     for _, line in ipairs(shell.lines(("nm --format=sysv $(%s)"):format(objects), {cwd = tree})) do
       local section = line:match "|([^|]*)$"

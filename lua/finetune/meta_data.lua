@@ -68,7 +68,7 @@
 ---@field max_messages? integer  whole messages are left out, oldest first, where an example has more
 ---@field max_characters? integer  the same by characters
 ---@field max_tokens? integer  the same by tokens; needs a vocabulary
----@field rules? table<string, string|function|table>  id -> "error", "warning", "off"; or rules of your own, for examples as they would be written: function(example) -> words?, path?, or {check = function, severity = "warning"}
+---@field rules? table<string, string|function|table>  id -> "error", "warning", "off"; or rules of your own, for examples as they would be written: function(example) -> words?, path? (all get the same table), or {check = function, severity = "warning"}
 ---@field max_errors? integer  how many findings of each severity the report lists (100)
 ---@field vocabulary? userdata  what finetune.vocabulary gave: tokens are counted
 ---@field tokens? boolean  they are estimated, where there is no vocabulary

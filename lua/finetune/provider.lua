@@ -114,10 +114,13 @@ local function pull(self, params)
   local made, writer = pcall(core.dataset, options, self)
   if not made and writer == NO_MEMORY then error(writer, 0) end
   if not made then return {} end -- wrong options: the operation itself says so
-  local ok, err = pcall(feed, writer, params.examples)
-  if ok then return writer end
-  writer:abort()
-  error(err, 0)
+  local fed = false
+  local guard <close> = setmetatable({}, {__close = function() -- also where the iterator's wait never ends
+    if not fed then writer:abort() end
+  end})
+  feed(writer, params.examples)
+  fed = guard ~= nil
+  return writer
 end
 
 -- ---- starting ----

@@ -203,6 +203,73 @@ section("prepare_data of bad data", function(env)
   assert(not p:prepare_data {path = env.tmp .. "/absent.jsonl"})
 end)
 
+-- two lines of prompt and completion, as gzip packed them
+local PACKED = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\x2a\x28\xca\xcf\x2d\x28\x51\xb2\x52\x4a\x56\xd2" ..
+  "\x51\x4a\x06\xb2\x73\x52\x4b\x32\xf3\xf3\x80\x02\x29\x4a\xb5\x5c\xd5\x08\xf9\x54\x74\xf9\x34\xa0" ..
+  "\x3c\x00\x41\xfb\x75\x09\x40\x00\x00\x00"
+
+-- The file is there from the first run on: the harness runs two at once.
+local function save(path, text)
+  local there <close> = io.open(path, "rb")
+  if there then return path end
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+  return path
+end
+
+-- Of good data: only lack of memory may keep it from being written
+local function written(report, err)
+  if not report then error(err, 0) end
+  return report
+end
+
+section("prepare_data with rules of one's own, two sides, an order of chance", function(env)
+  local p <close> = provider(finetune)
+  local list, seen = {}, 0
+  for i = 1, 12 do list[i] = example(i % 8) end
+  local params = {examples = list, dedupe = true, validation = 0.4, seed = 3, shuffle = true, max_examples = 4,
+    rules = {duplicate_example = "off", mine = {severity = "warning", check = function(e)
+      seen = seen + 1
+      return "message " .. seen .. " of " .. #e.messages, "messages[0]"
+    end}}}
+  local report = written(p:prepare_data(params))
+  assert(report.rules.mine == 12 and report.duplicates == 4 and #report.validation.text > 0)
+  params.examples, params.output = list, env.tmp .. "/out.jsonl"
+  report = written(p:prepare_data(params))
+  assert(report.written <= 4 and report.validation.output == env.tmp .. "/out.validation.jsonl")
+end)
+
+section("prepare_data with rules that refuse and raise", function(env)
+  local p <close> = provider(finetune)
+  local function refused(kind, rule)
+    local report, err = p:prepare_data {path = env.file, rules = {mine = rule}, output = env.tmp .. "/out.jsonl"}
+    assert(not report and (err.kind == kind or err.kind == "memory"), tostring(err))
+  end
+  refused("data", function() return ("words "):rep(100) end)
+  refused("usage", function() error(setmetatable({}, {__tostring = function() return "broken" end})) end)
+end)
+
+section("prepare_data of CSV and gzip, converted and compared", function(env)
+  local p <close> = provider(finetune)
+  local csv = save(env.tmp .. "/raw.csv", "id,Question,Answer\n1,a,b\n2,\"x\"\"y\n\",z\n")
+  local gz = save(env.tmp .. "/raw.gz", PACKED)
+  local report = written(p:prepare_data {path = csv, input = "csv", to = "chat",
+    columns = {Question = "prompt", Answer = "completion"}, max_messages = 4, max_characters = 100})
+  assert(report.written == 2 and report.format == "chat")
+  report = written(p:prepare_data {path = {gz, gz}, to = "instruction", rules = {duplicate_example = "off"},
+    validation_path = csv, drop = {"id"}, on_progress = function(n) assert(n > 0) end})
+  assert(report.written == 4 and report.text:find '"instruction":"c"')
+end)
+
+section("prepare_data of too many messages", function()
+  local p <close> = provider(finetune)
+  local long = example(1)
+  for i = 2, 9 do table.move(example(i).messages, 1, 2, #long.messages + 1, long.messages) end
+  local report = written(p:prepare_data({long, long}, {max_messages = 4, to = "sharegpt"}))
+  assert(report.shortened == 2 and report.stats.messages.max == 4)
+end)
+
 section("JSON", function()
   local core = require "finetune.core"
   local text = core.encode {a = {1, 2.5, true}, b = core.array {}, c = "\"\n\u{e4}", d = core.null}
