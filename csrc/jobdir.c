@@ -16,17 +16,46 @@ enum { JOB_MAX = 16 * 1024 * 1024, DEPTH = 8, STEPS_MAX = 100, TEXT_MAX = 4096 }
 
 /* ---- locks ---- */
 
-int ft_lock_take(const char *path) {
+/* Locks what the descriptor is open on: itself, or -1, errno and it is closed */
+static int lock_open(int fd) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0)
-    return -1;
-  if (fcntl(fd, F_SETLK, &lock) == 0)
+  if (fd < 0 || fcntl(fd, F_SETLK, &lock) == 0)
     return fd;
   int e = errno == EACCES ? EAGAIN : errno;
   close(fd);
   errno = e;
   return -1;
+}
+
+/* A new file that is locked before anybody can see it, for a free lock says that its holder has
+   died: made under a hidden name, and linked to its own. -1: EEXIST where there is one by now. */
+static int lock_new(const char *path) {
+  const char *slash = strrchr(path, '/');
+  size_t folder = slash != NULL ? (size_t)(slash - path) + 1 : 0, room = strlen(path) + 32;
+  char *hidden = malloc(room);
+  if (hidden == NULL)
+    return -1;
+  snprintf(hidden, room, "%.*s.%s.%ld", (int)folder, path, path + folder, (long)getpid());
+  int fd = lock_open(open(hidden, O_RDWR | O_CREAT | O_CLOEXEC, 0666)), e = errno;
+  if (fd >= 0 && link(hidden, path) != 0) {
+    e = errno;
+    close(fd);
+    fd = -1;
+  }
+  unlink(hidden);
+  free(hidden);
+  errno = e;
+  return fd;
+}
+
+int ft_lock_take(const char *path) {
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  if (fd >= 0 || errno != ENOENT)
+    return lock_open(fd);
+  fd = lock_new(path);
+  if (fd >= 0 || errno == EAGAIN)
+    return fd;
+  return lock_open(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)); /* or without hard links */
 }
 
 /* Not for a process that holds the lock itself: closing the file would let it go */

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,9 +42,10 @@ static const char *check_path(lua_State *L, int idx) {
 
 /* ---- core.fs ---- */
 
-static int fs_mkdir(lua_State *L) { /* path -> true, or nil, words, errno */
+/* path, private (for nobody but its owner) -> true, or nil, words, errno */
+static int fs_mkdir(lua_State *L) {
   const char *path = check_path(L, 1);
-  return told(L, path, mkdir(path, 0777) == 0 ? 0 : errno);
+  return told(L, path, mkdir(path, lua_toboolean(L, 2) ? 0700 : 0777) == 0 ? 0 : errno);
 }
 
 static int fs_remove(lua_State *L) { /* a file, or an empty directory */
@@ -77,6 +79,35 @@ static int fs_stat(lua_State *L) {
   lua_setfield(L, -2, "size");
   lua_pushinteger(L, (lua_Integer)st.st_mtime);
   lua_setfield(L, -2, "mtime");
+  return 1;
+}
+
+static int close_file(lua_State *L) {
+  luaL_Stream *file = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+  return luaL_fileresult(L, fclose(file->f) == 0, NULL);
+}
+
+/* path -> a file as io.open gives it, to read; nil, words, errno. It must be a regular one: whoever
+   reads a FIFO that somebody has put in its place waits for ever. */
+static int fs_open(lua_State *L) {
+  struct stat st;
+  const char *path = check_path(L, 1);
+  luaL_Stream *file = lua_newuserdatauv(L, sizeof *file, 0);
+  file->closef = NULL;
+  file->f = NULL;
+  luaL_setmetatable(L, LUA_FILEHANDLE);
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), e = errno;
+  if (fd < 0)
+    return told(L, path, e);
+  if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+    e = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+  else if ((file->f = fdopen(fd, "rb")) == NULL)
+    e = errno;
+  if (file->f == NULL) {
+    close(fd);
+    return told(L, path, e);
+  }
+  file->closef = close_file;
   return 1;
 }
 
@@ -148,8 +179,9 @@ static int fs_names(lua_State *L) {
 }
 
 static const luaL_Reg fs_functions[] = {
-    {"mkdir", fs_mkdir}, {"remove", fs_remove}, {"rename", fs_rename}, {"link", fs_link},
-    {"stat", fs_stat},   {"write", fs_write},   {"names", fs_names},   {NULL, NULL}};
+    {"mkdir", fs_mkdir}, {"remove", fs_remove}, {"rename", fs_rename},
+    {"link", fs_link},   {"stat", fs_stat},     {"write", fs_write},
+    {"names", fs_names}, {"open", fs_open},     {NULL, NULL}};
 
 /* core.lock_holder(path) -> the pid of who holds the lock, false: nobody; nil, words, errno */
 static int core_lock_holder(lua_State *L) {
@@ -284,6 +316,20 @@ static int core_kill(lua_State *L) {
   return told(L, "kill", r == 0 ? 0 : errno);
 }
 
+/* core.window(fd) -> columns, rows of the terminal that the descriptor is (0, 0: it does not say);
+   nil: it is none */
+static int core_window(lua_State *L) {
+  struct winsize size = {0, 0, 0, 0};
+  int fd = (int)luaL_checkinteger(L, 1);
+  if (!isatty(fd))
+    return 0;
+  if (ioctl(fd, TIOCGWINSZ, &size) != 0)
+    size.ws_col = size.ws_row = 0;
+  lua_pushinteger(L, size.ws_col);
+  lua_pushinteger(L, size.ws_row);
+  return 2;
+}
+
 static const luaL_Reg child_meta[] = {
     {"__gc", child_close}, {"__close", child_close}, {NULL, NULL}};
 
@@ -303,4 +349,6 @@ void ft_system_open(lua_State *L) { /* [-0, +0] into the module table on top */
   lua_setfield(L, -2, "lock_holder");
   lua_pushcfunction(L, core_kill);
   lua_setfield(L, -2, "kill");
+  lua_pushcfunction(L, core_window);
+  lua_setfield(L, -2, "window");
 }

@@ -186,7 +186,7 @@ size_t ft_json_unescape(ft_slice a, char *out) {
   while (a.n > 0) {
     const char *escape = memchr(a.s, '\\', a.n);
     size_t run = escape == NULL ? a.n : (size_t)(escape - a.s);
-    memcpy(p, a.s, run);
+    memmove(p, a.s, run); /* `out` may be where the text is: it never gets longer */
     p += run, a.s += run, a.n -= run;
     if (a.n > 0)
       p += put_utf8(take_escape(&a), p);

@@ -97,7 +97,8 @@ if not tuned then
   say "   It has no model yet: this service makes one by deploy_model, which costs money while it serves."
   os.exit(0, true)
 end
-say("   %s, in about %d s", tuned, os.time() - began)
+local seconds = os.time() - began -- of a clock with whole seconds
+say("   %s, in %s", tuned, seconds < 2 and "less than 2 s" or ("about %d s"):format(seconds))
 
 ---- 4. how good is it? --------------------------------------------------------------------------
 say "\n4. Asking it what it has not seen"

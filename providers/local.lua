@@ -11,7 +11,8 @@
 --   or, with the parameter `recipe`, whatever that recipe takes.
 -- * upload_file checks the examples and stores a copy: a link would change with your file. check = false stores any
 --   bytes, for a trainer that reads something else. A job has links to its files, so delete_file does not disturb it.
--- * A job's end is worked up (its model stored) by the first look at it: get_job, list_jobs, wait, follow.
+-- * A job's end is worked up (its model stored) by the first look at it: get_job, list_jobs, wait, follow. The last two
+--   look every second, or more seldom where there are more than 20 of them (poll.lua).
 -- * Killing the runner ends its trainer and its process group; what left that group lives on.
 
 local finetune = require "finetune"
@@ -19,8 +20,12 @@ local core = require "finetune.core"
 local files = require "finetune.store.files"
 local jobs = require "finetune.store.jobs"
 local models = require "finetune.store.models"
+local polls = require "finetune.poll"
+local recipes = require "finetune.recipe"
 local stores = require "finetune.store"
 local supervise = require "finetune.supervise"
+
+polls.near["local"] = true -- an event is seen within a second, not ten
 
 local SETTLE = 0.5 -- seconds that cancel_job waits for the end
 
@@ -34,6 +39,12 @@ local P = {
   -- supervise.lua's words, and "finalizing": its result could not be stored yet
   statuses = {queued = "queued", running = "running", paused = "paused", cancelling = "cancelling",
     finalizing = "finalizing", succeeded = "succeeded", failed = "failed", cancelled = "cancelled"},
+  -- Chat templates of open models take a call's arguments as an object, and many refuse what is here a warning; a
+  -- trainer may read columns of its own. The recipes know more, and are asked when a job is made.
+  dataset = {rules = {arguments = "warning", arguments_json = "warning", weight_role = "warning",
+    no_weight = "warning", tool_undeclared = "warning", call_unanswered = "warning", extra_key = "off",
+    unknown_key = "off", reasoning = "off", sample_weight = "off"},
+    source = "huggingface/transformers docs chat_extras (templates and tool calls)", checked = "2026-11-22"},
   params = {
     upload_file = "check:boolean",
     create_job = "recipe:string command:table sample_command:table",
@@ -93,6 +104,7 @@ end
 function P.create_job(ctx, p)
   if not p.model then return ctx.fail("invalid", "model is missing: a recipe's base such as \"fasttext\"") end
   local store = store_of(ctx)
+  local _ <close> = p.token and jobs.claim(ctx, store, p.token) or nil
   local made = p.token and jobs.find(ctx, store, p.token)
   if made then return made end
   local recipe, base = jobs.choose(ctx, store, p)
@@ -138,14 +150,14 @@ end
 function P.pause_job(ctx, p)
   local doc = need_job(ctx, p)
   jobs.refuse_ended(ctx, doc)
-  assert(supervise.pause(doc.dir))
+  assert(supervise.pause(doc.dir, function(seconds) ctx:sleep(seconds) end))
   return job_now(ctx, p)
 end
 
 function P.resume_job(ctx, p)
   local doc = need_job(ctx, p)
   jobs.refuse_ended(ctx, doc)
-  assert(supervise.resume(doc.dir))
+  assert(supervise.resume(doc.dir, function(seconds) ctx:sleep(seconds) end))
   return job_now(ctx, p)
 end
 
@@ -153,15 +165,16 @@ function P.delete_job(ctx, p) return jobs.delete(ctx, store_of(ctx), need_job(ct
 function P.list_events(ctx, p) return jobs.events(ctx, p, need_job(ctx, p)) end
 function P.list_checkpoints(ctx, p) return jobs.checkpoints(ctx, p, need_job(ctx, p)) end
 
--- It costs nothing; the time is that of past jobs, by the file's size, with the same number of epochs
+-- It costs nothing; the time is that of past jobs, by the file's size, with the same number of epochs, or a guess of
+-- the recipe's (jobs = 0)
 function P.estimate_cost(ctx, p)
-  local recipe = p.recipe
-  if not recipe and p.model then recipe = jobs.choose(ctx, store_of(ctx), p).name end
+  local recipe = p.recipe and assert(recipes.get(ctx.config, p.recipe))
+  if not recipe and p.model then recipe = jobs.choose(ctx, store_of(ctx), p) end
   local bytes = p.training_file and files.need(store_of(ctx), p.training_file).bytes
     or p.path and assert(ctx.file_info(p.path)).size or nil
-  local rate, count
-  if recipe and bytes then rate, count = jobs.pace(store_of(ctx), recipe, (p.hyperparameters or {}).n_epochs) end
-  return {total = 0, seconds = rate and rate * bytes or nil, jobs = count or 0, raw = {bytes = bytes, recipe = recipe}}
+  local time, count
+  if recipe and bytes then time, count = jobs.estimate(store_of(ctx), recipe, bytes, p) end
+  return {total = 0, seconds = time, jobs = count or 0, raw = {bytes = bytes, recipe = recipe and recipe.name}}
 end
 
 for op, why in pairs {

@@ -34,9 +34,10 @@ local base = assert(finetune.get_provider "local")
 
 local SETTLE = 2 -- seconds that cancel_job waits for the end
 local LONGEST = 1e7 -- of a resource: more is a mistake
-local RESOURCES = "partition:string account:string qos:string gpus:integer nodes:integer cpus:integer memory:integer "
-  .. "time:integer"
+local RESOURCES = "partition:string account:string qos:string gpus:integer nodes:integer cpus:integer "
+  .. "memory:integer|string time:integer|string"
 local COUNTED = {gpus = 0, nodes = 1, cpus = 1, memory = 1, time = 1} -- and the least of each
+local UNITS = {memory = "MB a node", time = "minutes"} -- Slurm's own ways to write them (4G, 1:00:00) differ by version
 local OWN = {extra = true} -- parameters of create_job that are not the recipe's
 
 local P = {
@@ -52,6 +53,7 @@ local P = {
     "sample_command:table"},
   statuses = {queued = "queued", running = "running", paused = "paused", cancelling = "cancelling",
     finalizing = "finalizing", succeeded = "succeeded", failed = "failed", cancelled = "cancelled"},
+  dataset = base.dataset, -- the same recipes
   params = {
     upload_file = "check:boolean",
     create_job = "recipe:string command:table sample_command:table " .. RESOURCES,
@@ -74,9 +76,9 @@ local function wrong(format, ...) return finetune.fail("config", format, ...) en
 -- Words for a resource that cannot be, or nil
 local function wrong_resource(given)
   for name, least in pairs(COUNTED) do
-    local value = given[name]
-    if value and (value < least or value > LONGEST) then
-      return ("%s must be from %d to %d"):format(name, least, math.tointeger(LONGEST))
+    local value, unit = given[name], UNITS[name] and (" (%s)"):format(UNITS[name]) or ""
+    if value and (type(value) == "string" or value < least or value > LONGEST) then
+      return ("%s must be a whole number%s from %d to %d"):format(name, unit, least, math.tointeger(LONGEST))
     end
   end
   for _, name in ipairs {"partition", "account", "qos"} do
@@ -146,11 +148,12 @@ local function looking(ctx) return function(dir) return states.state(ctx, dir) e
 
 local function need_job(ctx, p) return jobs.need(ctx, store_of(ctx), p.job_id, looking(ctx)) end
 
--- Its status is Slurm's own word, where that means the same
+-- Its status is Slurm's own word, where that means the same; else the word that would
 local function value(ctx, doc)
   local job = jobs.value(ctx, doc)
   local word = stores.text(doc.slurm)
-  if word and (states.STATES[word] or job.status) == job.status then job.status = word end
+  job.status = word and (states.STATES[word] or job.status) == job.status and word or states.WORD[job.status]
+    or job.status
   return job
 end
 
@@ -219,13 +222,9 @@ local function conflict(cause, why, token)
       why and (", and it could not be looked for (%s)"):format(why.message) or "")}
 end
 
--- Slurm's "no" is HTTP 500, whatever the reason; most are the request's
+-- Slurm's "no" is HTTP 500, whatever the reason
 local function refused(err)
-  local words, kind = err.message:lower(), nil
-  for word, meant in pairs {invalid = "invalid", requested = "invalid", violates = "invalid", exceed = "invalid",
-    denied = "permission"} do
-    if words:find(word, 1, true) and kind ~= "permission" then kind = meant end
-  end
+  local kind = slurm.kind_of(err.message)
   if kind then err.kind, err.retryable = kind, false end
   return nil, err, true
 end
@@ -291,11 +290,12 @@ end
 
 function P.create_job(ctx, p)
   if not p.model then return ctx.fail("invalid", "model is missing: a recipe's base such as \"fasttext\"") end
+  local store = store_of(ctx)
+  local _ <close> = p.token and jobs.claim(ctx, store, p.token) or nil
   if p.token then
     local made, err = again(ctx, p.token)
     if made or err then return made, err end
   end
-  local store = store_of(ctx)
   local recipe, model = jobs.choose(ctx, store, p, true)
   jobs.check(ctx, store, p)
   local spec = jobs.spec(ctx, store, p, recipe, OWN)

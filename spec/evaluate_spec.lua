@@ -153,6 +153,16 @@ majority class: accuracy 50.0 %, by always answering 'a'
     assert.equal("auth", err.kind)
   end)
 
+  it("takes an expected answer that is written as parts", function()
+    local parts = core.array {{type = "text", text = "a"}, {type = "text", text = "b"}}
+    local path = write(core.encode {messages = {{role = "user", content = "ab"},
+      {role = "assistant", content = parts}}} .. "\n")
+    assert.equal(1, assert(finetune.evaluate(provider, {model = "m", path = path})).correct)
+    parts[2] = {type = "refusal", refusal = "no"}
+    path = write(core.encode {messages = {{role = "user", content = "ab"}, {role = "assistant", content = parts}}})
+    assert.matches("has no text", select(2, finetune.evaluate(provider, {model = "m", path = path})).message)
+  end)
+
   it("keeps the text short, whatever the answers are", function()
     local many = {}
     for i = 1, 31 do many[i] = {("long ü\n"):rep(40) .. i, ("\1 answer %d "):format(i) .. ("é"):rep(99)} end
@@ -160,6 +170,8 @@ majority class: accuracy 50.0 %, by always answering 'a'
     answer = function(p) return {text = "\255\254 " .. p.messages[2].content:sub(1, 3)} end
     local report = assert(finetune.evaluate(provider, {model = "m", path = held_out(many)}))
     assert.equal(0, report.correct)
+    answer = function() return {text = ("\xC3"):rep(40)} end -- no UTF-8, at its 25th byte either
+    assert.matches("says %?+\n", assert(finetune.evaluate(provider, {model = "m", path = held_out {{"a", "b"}}})).text)
     assert.is_truthy(utf8.len(report.text))
     assert.is_true(#report.text < 2000)
     assert.matches("32 different answers are expected: no figures for each", report.text)

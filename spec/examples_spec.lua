@@ -146,7 +146,7 @@ describe("examples", function()
       local output = run "quickstart.lua openai"
       assert.matches("^provider: openai\n", output)
       assert.matches("Tuning tiny%-chat%-1", output)
-      assert.matches("\n +ft:%S+, in about %d+ s\n", output)
+      assert.matches("\n +ft:%S+, in %l+ %l* ?%d+ s\n", output)
       assert.not_matches(server.key, output, 1, true)
       assert.not_matches("not a language model", output)
     end)

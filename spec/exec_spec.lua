@@ -95,6 +95,18 @@ describe("ctx:exec", function()
     assert.is_false(lives "sleep 6545")
   end)
 
+  it("leaves no name of its files while the program runs: whatever is killed, nothing stays", function()
+    wanted = {argv = {"sh", "-c", "echo out; sleep 0.2; cat"}, stdin = "secret"}
+    local call, looks = provider:async "estimate_cost", 0
+    repeat
+      finetune.step(0.01)
+      for _, path in ipairs(made) do assert.is_nil(core.fs.stat(path)) end
+      looks = looks + #made
+    until call:done()
+    assert.equal("out\nsecret", assert(call:result()).stdout)
+    assert.is_true(looks >= 3)
+  end)
+
   it("blocks nobody: two run at the same time", function()
     wanted = {argv = {"sleep", "1"}}
     local began = core.now()

@@ -251,7 +251,7 @@ describe("training on this machine", function()
     end
     local ids = {}
     for job in provider:jobs {limit = 1} do ids[#ids + 1] = job.id end
-    assert.same({first.id, second.id}, ids)
+    assert.same({second.id, first.id}, ids) -- the newest first, all the same
     check_whole()
   end)
 

@@ -88,81 +88,6 @@ describe("local", function()
     assert.equal(job.id, model.raw.job_id)
   end)
 
-  describe("keeps files", function()
-    it("that it has checked, byte for byte", function()
-      local text = '{"messages" : [{"role":"user","content":"\\u00e4"},  {"role":"assistant","content":"a"}] }\n'
-      local file = assert(provider:upload_file(write("x.jsonl", text), {filename = "my \"file\".jsonl"}))
-      assert.same({#text, "processed", "fine-tune", "my \"file\".jsonl"},
-        {file.bytes, file.status, file.purpose, file.filename})
-      assert.equal(text, provider:download_file(file))
-      local out = folder .. "/out.jsonl"
-      assert.same({path = out, bytes = #text}, provider:download_file(file, {output = out}))
-      assert.equal(text, read(out))
-      assert.equal("decode", select(2, provider:download_file(file, {max_bytes = 5})).kind)
-      assert.equal("data", select(2, provider:download_file(file, {output = folder .. "/no/x"})).kind
-        == "server" and "data")
-      write("x.jsonl", "changed")
-      assert.equal(text, provider:download_file(file))
-      assert.same({deleted = true, id = file.id}, provider:delete_file(file))
-      assert.equal("not_found", select(2, provider:get_file(file)).kind)
-      assert.equal("not_found", select(2, provider:delete_file(file)).kind)
-    end)
-
-    it("and refuses bad examples with their line, unless told that they are something else", function()
-      local path = write("bad.jsonl", EXAMPLE .. '{"messages":[]}\n')
-      local file, err = provider:upload_file(path)
-      assert.is_nil(file)
-      assert.equal("data", err.kind)
-      assert.equal(2, err.report.errors[1].line)
-      assert.same({}, core.list_dir(home .. "/files"))
-      file = assert(provider:upload_file(path, {check = false}))
-      assert.equal(EXAMPLE .. '{"messages":[]}\n', provider:download_file(file))
-      assert.equal("other", assert(provider:upload_file(path, {purpose = "other"})).purpose)
-      assert.is_nil((provider:upload_file(folder .. "/nothing", {check = false})))
-      assert.is_nil((provider:upload_file(folder .. "/nothing")))
-    end)
-
-    it("in lists of pages, the newest first or last, of one purpose", function()
-      local ids = {}
-      for i = 1, 5 do
-        ids[i] = assert(provider:upload_file(write("x.jsonl", EXAMPLE), {purpose = i % 2 == 0 and "even" or nil,
-          check = false})).id
-        shell.run "sleep 0.002"
-      end
-      local page = provider:list_files {limit = 2}
-      assert.same({ids[5], ids[4], true}, {page.data[1].id, page.data[2].id, page.has_more})
-      local got = {}
-      for file in provider:files {limit = 2, order = "asc"} do got[#got + 1] = file.id end
-      assert.same(ids, got)
-      got = {}
-      for file in provider:files {limit = 1, purpose = "even"} do got[#got + 1] = file.id end
-      assert.same({ids[4], ids[2]}, got)
-    end)
-
-    it("and tells where one is not what it was", function()
-      local file = upload()
-      local dir = home .. "/files/" .. file.id
-      shell.must("truncate -s 5 " .. shell.quote(dir .. "/data.jsonl"))
-      assert.equal("error", provider:get_file(file).status)
-      assert.equal("data", select(2, provider:download_file(file)).kind)
-      assert.equal("data", select(2, create(TRAIN, {training_file = file})).kind)
-      for _, text in ipairs {"", "{", "[]", '{"bytes":"x","filename":{},"created_at":1e999}'} do
-        assert(core.fs.write(dir .. "/file.json", text))
-        local found, err = provider:get_file(file)
-        assert.is_true(found and found.status == "error" or err.kind == "server")
-        assert(provider:list_files())
-      end
-    end)
-
-    it("so that a job does not miss one that is deleted", function()
-      local blocker = assert(create "sleep 100")
-      local job = assert(create(TRAIN))
-      assert(provider:delete_file(job.training_file))
-      assert(provider:cancel_job(blocker))
-      assert.equal("3\n", read(provider:get_model(assert(ended(job)).fine_tuned_model).raw.dir .. "/model"))
-    end)
-  end)
-
   describe("refuses", function()
     local function refused(p, kind, words)
       p.model, p.training_file = p.model or "command", p.training_file or upload().id
@@ -185,11 +110,20 @@ describe("local", function()
       refused({command = {"x", "{training}"}, hyperparameters = {n_epochs = {}}}, "invalid", "plain values")
       refused({command = {"x", "{training}"}, method = "dpo"}, "invalid", "method is not known")
       refused({command = {"x", "{training}", "\xff"}}, "invalid", "UTF%-8")
+      for _, name in ipairs {"output", "seed", "training"} do
+        refused({command = {"x", "{training}", "{" .. name .. "}"}, hyperparameters = {[name] = "/x"}}, "invalid",
+          "{" .. name .. "} has a value of its own")
+      end
+      refused({command = {"x", "{training}", "{a}"}, hyperparameters = {a = "x\0y"}}, "invalid", "NUL in a value")
+      refused({command = {"x", "{training}"}, metadata = {a = ("x"):rep(17 << 20)}}, "invalid", "too much for a store")
     end)
 
     it("what is not there", function()
       refused({model = "nothing"}, "invalid", "no recipe has a model 'nothing'; there are: command")
+      refused({model = "fastext"}, "invalid", "no recipe has a model 'fastext' %(did you mean 'fasttext'%?%)")
+      refused({recipe = "comand"}, "invalid", "no recipe 'comand' %(did you mean 'command'%?%)")
       refused({recipe = "../x"}, "invalid", "no recipe '../x'")
+      refused({recipe = "_x"}, "invalid", "no recipe '_x'")
       refused({model = "local:none"}, "not_found", "no model 'local:none'")
       refused({model = "local:../../x"}, "not_found", "no model")
       refused({training_file = "file-x"}, "not_found", "no file 'file%-x'")
@@ -201,6 +135,15 @@ describe("local", function()
           "list_checkpoints"} do
           assert.equal("not_found", select(2, provider[op](provider, id)).kind, op .. id)
         end
+      end
+    end)
+
+    it("a seed that the trainer cannot take", function()
+      for _, case in ipairs {{"fasttext", -1}, {"fasttext", 3000000000}, {"trl", -5}} do
+        local recipe, seed = table.unpack(case)
+        local missing = not shell.has(recipe)
+        refused({recipe = recipe, model = recipe == "trl" and "org/base" or recipe, seed = seed},
+          missing and "config" or "invalid", missing and "is not in PATH" or "seed must be a whole number from 0")
       end
     end)
 
@@ -222,6 +165,11 @@ describe("local", function()
     assert.matches("signal 6 %(SIGABRT%)", err.message)
     _, err = ended(assert(create "true"))
     assert.matches("left nothing in {output}", err.message)
+    _, err = ended(assert(create 'mkdir "$2/checkpoint-1"'))
+    assert.matches("left nothing in {output} %(but for checkpoints%)", err.message)
+    _, err = ended(assert(create 'ln -s /no/such/file "$2/model"'))
+    assert.same({"job", "no_result"}, {err.kind, err.code})
+    assert.matches("model is a link that leads to no file", err.message)
     local missing = assert(provider:create_job {model = "command", training_file = upload(),
       command = {"/no/such/program", "{training}"}})
     _, err = ended(missing)
@@ -360,6 +308,11 @@ describe("local", function()
     local estimate = assert(provider:estimate_cost {recipe = "command", path = path})
     assert.equal(1, estimate.jobs)
     assert.is_true(estimate.seconds >= 0.2 and estimate.seconds < 2)
+    local guess = assert(provider:estimate_cost {recipe = "fasttext", path = "examples/data/support.jsonl"})
+    assert.equal(0, guess.jobs)
+    assert.is_true(guess.seconds > 0.2 and guess.seconds < 10, guess.seconds)
+    assert.is_true(assert(provider:estimate_cost {recipe = "fasttext", path = "examples/data/support.jsonl",
+      hyperparameters = {n_epochs = 1}}).seconds < guess.seconds)
   end)
 
   it("takes recipes from folders of yours, with a log that tells the progress", function()
@@ -391,11 +344,13 @@ describe("local", function()
     for event in mine:follow(job, {interval = 0.02}) do
       told[#told + 1] = event.message
       assert.is_nil(seen[event.id])
+      assert.is_number(event.created_at)
       seen[event.id] = true
     end
     assert.equal("job created job started step 1 of 9 step 2 of 9 step 3 of 9 step 4 of 9 step 5 of 9 step 6 of 9 "
       .. "step 7 of 9 step 8 of 9 step 9 of 9 accuracy 50 % bye job succeeded", table.concat(told, " "))
     assert.equal(4, mine:get_job(job).raw.result.lines)
+    for event in mine:events(job) do assert.is_number(event.created_at) end
     assert.matches("said\n", read(home .. "/jobs/" .. job.id .. "/log"))
     assert.same({"unsupported", "the recipe 'mine' has no checkpoints: it keeps none"}, {
       select(2, mine:list_checkpoints(job)).kind, select(2, mine:list_checkpoints(job)).message})

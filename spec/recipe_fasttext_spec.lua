@@ -213,6 +213,15 @@ describe("the recipe fasttext", function()
       assert.equal("a b", answer.text)
     end)
 
+    it("takes answers that are written as parts of text", function()
+      local examples = of_labels({"a", "b"}, 5)
+      examples[1] = {messages = {{role = "user", content = "hello"},
+        {role = "assistant", content = core.array {{type = "text", text = "a"}}}}}
+      local job = new_job {training = data(examples), settings = {held_out = 0}}
+      assert(R.layout(job))
+      assert.equal("__label__a hello", lines(job.dir .. "/train.txt")[1])
+    end)
+
     it("holds back a tenth, by the seed and the text, and some of every label stay", function()
       local function held(seed, share)
         local job = new_job {training = TRAINING, seed = seed, settings = {held_out = share}}
@@ -314,15 +323,32 @@ describe("the recipe fasttext", function()
         [{batch_size = 4}] = "one example at a time", [{learning_rate_multiplier = 2}] = "learning_rate",
         [{n_epochs = 0}] = "whole number from 1", [{lora_r = 8}] = "is not known", [{held_out = 0.6}] = "at most|0.5",
         [{loss = "x"}] = "one of: hs, ova, softmax", [{quantize = 1}] = "boolean",
+        [{minn = 6, maxn = 2}] = "they are 6 and 2", [{minn = 6}] = "they are 6 and 5",
+        [{maxn = 2}] = "they are 3 and 2", [{minn = 1, maxn = 0}] = "they are 1 and 0",
+        [{n_epochs = "x"}] = "whole number", [{held_out = "x"}] = "a number",
       } do
         local ok, err = settings(h)
         assert.is_nil(ok)
         assert.equal("invalid", err.kind)
         assert.truthy(err.message:find(words:match "[^|]*$", 1, true), err.message)
       end
+      assert.same({maxn = 0}, settings {maxn = 0}) -- no subwords at all
       local ok, err = R.settings({}, {method = "dpo"})
       assert.is_nil(ok)
       assert.matches("supervised", err.message)
+    end)
+
+    it("what it would not honour: anything under `extra`, a seed that fastText cannot take", function()
+      for _, extra in ipairs {{foo = 1}, {0.1}, {}, {learning_rate = "abc"}, {n_epochs = "x"}, {held_out = "x"}} do
+        local ok, err = R.settings({}, {extra = extra})
+        assert.is_nil(ok)
+        assert.same({"invalid", "extra"}, {err.kind, err.param})
+      end
+      local _, err = R.settings({}, {hyperparameters = {foo = 1}})
+      assert.is_nil(err.message:find("extra", 1, true))
+      for seed, good in pairs {[0] = true, [2147483647] = true, [-1] = false, [3000000000] = false} do
+        assert.equal(good, R.settings({}, {seed = seed}) ~= nil)
+      end
     end)
 
     it("to sample what a classifier cannot honour", function()

@@ -114,6 +114,7 @@ use_peft: true
       {{batch_size = 0}, nil, "from 1"}, {{lora_r = 1.5}, nil, "whole number"}, {{use_cpu = 1}, nil, "boolean"},
       {{lora_target_modules = {}}, nil, "array of names"}, {{lora_target_modules = {1}}, nil, "array of names"},
       {{dtype = "int4"}, nil, "one of"}, {{lora = false, lora_r = 4}, nil, "no use"},
+      {{lora_rank = 0}, nil, "from 1"}, {{lora_rank = 8, lora_r = 8}, nil, "are the same"},
       {nil, {output_dir = "/etc"}, "output_dir cannot be given"}, {nil, {report_to = "wandb"}, "report_to"},
     } do
       local ok, err = settings(case[1], case[2])
@@ -121,6 +122,8 @@ use_peft: true
       assert.equal("invalid", err.kind)
       assert.truthy(err.message:find(case[3], 1, true), err.message)
     end
+    assert.equal(8, assert(settings {lora_rank = 8}).lora_r)
+    assert.is_nil((R.settings({}, {seed = -5})))
     assert.same({"all-linear"}, assert(settings {lora_target_modules = "all-linear"}).lora_target_modules)
     assert.matches("supervised", select(2, R.settings({}, {method = "dpo"})).message)
   end)

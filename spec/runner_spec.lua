@@ -2,7 +2,11 @@
 -- killed for real.
 
 local core = require "finetune.core"
+local preload = require "spec.support.preload"
 local shell = require "spec.support.shell"
+
+-- A process of this run alone: others may run this file at the same time
+local LONG = ("sleep %d.%d"):format(4321, tonumber(core.random_token():sub(1, 7), 16))
 
 local RUN = shell.root .. "/lua/finetune/finetune-run"
 
@@ -41,8 +45,8 @@ describe("finetune-run", function()
     return doc
   end
 
-  local function run(path, flags)
-    return shell.run(("%s %s %s"):format(shell.quote(RUN), flags or "", shell.quote(path)))
+  local function run(path, flags, before)
+    return shell.run(("%s %s %s %s"):format(before or "", shell.quote(RUN), flags or "", shell.quote(path)))
   end
 
   local function ending(path)
@@ -62,6 +66,10 @@ describe("finetune-run", function()
 
   local function ended(path)
     return eventually(function() return ending(path) end, "exit.json never came")
+  end
+
+  local function children_of(pid)
+    return shell.lines(("cat /proc/%d/task/%d/children | tr ' ' '\\n'"):format(pid, pid))
   end
 
   local function runner_of(path) return core.lock_holder(path .. "/lock") or nil end
@@ -188,40 +196,119 @@ describe("finetune-run", function()
   end)
 
   it("leaves nothing running that the trainer left", function()
-    local path = job(script "(setsid sleep 4321 &); sleep 4321 & sleep 0.1")
+    local path = job(script(("(setsid %s &); %s & sleep 0.1"):format(LONG, LONG)))
     run(path)
     assert.equal("exited", ending(path).reason)
-    assert.is_false(lives "sleep 4321")
+    assert.is_false(lives(LONG))
   end)
 
   it("takes its trainer along when it is killed, and then the lock is free", function()
     for i = 1, 20 do
-      local path = job({steps = {{argv = {"sleep", "4322"}}}}, "k" .. i)
+      local path = job({steps = {{argv = {"sleep", LONG:match "%S+$"}}}}, "k" .. i)
       run(path, "-d")
       if i > 1 then shell.run(("sleep %g"):format((i - 1) * 0.002)) end
       shell.must("kill -9 " .. assert(runner_of(path)))
       eventually(function() return not runner_of(path) end)
       assert.is_nil(ending(path))
     end
-    eventually(function() return not lives "sleep 4322" end, "a trainer lives on")
+    eventually(function() return not lives(LONG) end, "a trainer lives on")
   end)
 
   it("takes what its trainer started along, too", function()
-    local path = job(script "sleep 4323 & wait")
+    local path = job(script(LONG .. " & wait"))
     run(path, "-d")
-    eventually(function() return lives "sleep 4323" end)
+    eventually(function() return lives(LONG) end)
     shell.must("kill -9 " .. assert(runner_of(path)))
-    eventually(function() return not lives "sleep 4323" end, "a trainer's child lives on")
+    eventually(function() return not lives(LONG) end, "a trainer's child lives on")
+  end)
+
+  it("gives its trainer a new watchdog where somebody killed the first", function()
+    local path = job(script(LONG .. " & wait"))
+    run(path, "-d")
+    local runner = runner_of(path)
+    local trainer = eventually(function() return core.decode(read(path .. "/started.json") or "") end).pid
+    local function watchdog()
+      for _, pid in ipairs(children_of(runner)) do
+        if tonumber(pid) ~= trainer then return pid end
+      end
+    end
+    local first = eventually(watchdog)
+    shell.must("kill -9 " .. first)
+    eventually(function() return (watchdog() or first) ~= first end, "there is no new watchdog")
+    assert.equal(runner, runner_of(path))
+    shell.must("kill -9 " .. runner)
+    eventually(function() return not lives(LONG) end, "a trainer's child lives on")
+  end)
+
+  -- A job that waits for its slot, and says in ../order that it had one
+  local function queued(name, before)
+    local path = job(script("while [ ! -e ../go ]; do sleep 0.02; done; echo " .. name .. " >>../order",
+      {slots = folder .. "/slots"}), name)
+    assert.equal(0, (run(path, "-d", before)))
+    return path
+  end
+
+  local function go(paths)
+    shell.must("touch " .. shell.quote(folder .. "/go"))
+    for _, path in ipairs(paths) do assert.equal(0, ended(path).code) end
+    return read(folder .. "/order")
+  end
+
+  it("keeps the order of arrival when the clock is set back, or was ahead", function()
+    local why = preload.missing()
+    if why then return pending(why) end
+    local a = queued "a"
+    eventually(function() return read(a .. "/started.json") end)
+    local ticket = folder .. "/slots/ticket-00099999999999000000-1"
+    assert(core.fs.write(ticket, "")) -- of a runner that was killed when the clock was far ahead
+    local b = queued "b"
+    local c, d = queued("c", preload.env {shift = -86400}), queued("d", preload.env {shift = -3600})
+    assert.equal("a\nb\nc\nd\n", go {a, b, c, d})
+    assert.is_nil(core.fs.stat(ticket))
+  end)
+
+  it("costs nothing while it waits behind others", function()
+    local paths = {}
+    for i = 1, 12 do paths[i] = queued("w" .. i) end
+    eventually(function() return read(paths[1] .. "/started.json") end)
+    local function switches()
+      local sum = 0
+      for i = 3, 12 do -- the first runs, the second looks for a slot
+        local text = read(("/proc/%d/status"):format(runner_of(paths[i])))
+        sum = sum + tonumber(text:match "\nvoluntary_ctxt_switches:%s*(%d+)")
+      end
+      return sum
+    end
+    shell.run "sleep 0.3"
+    local before = switches()
+    shell.run "sleep 1"
+    assert.is_true(switches() - before <= 5, switches() - before)
+    shell.must("kill " .. runner_of(paths[12]))
+    assert.equal("cancelled", ended(paths[12]).reason)
+    paths[12] = nil
+    assert.equal("w1\nw2\nw3\nw4\nw5\nw6\nw7\nw8\nw9\nw10\nw11\n", go(paths))
+  end)
+
+  it("shows its lock only when it holds it", function()
+    local why = preload.missing()
+    if why then return pending(why) end
+    local path = job(script("true", {slots = folder .. "/slots"}))
+    shell.must(("%s %s %s >/dev/null 2>&1 &"):format(preload.env {delay = 150}, shell.quote(RUN), shell.quote(path)))
+    local seen = {}
+    local limit = core.now() + 10
+    repeat
+      local locks = shell.lines(("ls -d %s/slots/ticket-* 2>/dev/null || true"):format(shell.quote(folder)))
+      for _, name in ipairs {path .. "/lock", table.unpack(locks)} do
+        local holder = core.lock_holder(name)
+        if holder == false and not ending(path) then seen[#seen + 1] = name end
+      end
+    until ending(path) or core.now() > limit
+    assert.same({}, seen)
+    assert.equal(0, ended(path).code)
   end)
 
   it("waits for a slot, in the order of arrival, whatever dies in the queue", function()
     local slots = folder .. "/slots"
-    local function queued(name)
-      local path = job(script("echo $$ >>../order; " .. "while [ ! -e ../go ]; do sleep 0.02; done; echo " .. name
-        .. " >>../order", {slots = slots}), name)
-      assert.equal(0, (run(path, "-d")))
-      return path
-    end
     local a = queued "a"
     eventually(function() return read(a .. "/started.json") end)
     local b, c, d = queued "b", queued "c", queued "d"
@@ -232,9 +319,7 @@ describe("finetune-run", function()
     shell.must("kill " .. runner_of(c))
     assert.equal("cancelled", ended(c).reason)
     assert.equal("cancelled before it began", ending(c).message)
-    shell.must("touch " .. shell.quote(folder .. "/go"))
-    assert.equal(0, ended(a).code)
-    assert.equal(0, ended(d).code)
+    assert.equal("a\nd\n", go {a, d})
     assert.is_nil(ending(b))
     assert.equal("", shell.must(("ls %s | grep ticket || true"):format(shell.quote(slots))))
   end)

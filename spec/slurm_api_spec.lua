@@ -16,13 +16,13 @@ describe("slurm's API", function()
   local function told(job, version)
     if version < 40 then
       return {job_id = job.id, name = job.name, job_state = job.state, state_reason = job.reason or "None",
-        start_time = NOW - 600, end_time = NOW - 500}
+        start_time = NOW - 600, end_time = job.ended or NOW - 500}
     end
     local states = {job.state}
     if job.completing then states[2] = "COMPLETING" end
     return {job_id = job.id, name = job.name, job_state = states, state_reason = job.reason or "None",
       start_time = {set = true, infinite = false, number = NOW - 600},
-      end_time = {set = true, infinite = false, number = NOW - 500},
+      end_time = {set = true, infinite = false, number = job.ended or NOW - 500},
       exit_code = {status = {"ERROR"}, return_code = {set = true, infinite = false, number = 1}}}
   end
 
@@ -173,9 +173,69 @@ describe("slurm's API", function()
         assert.same({"failed", "terminated"}, {now.status, now.error.code})
       end)
 
+      it("believes what Slurm wrote into the job's output where the job is forgotten and nobody looked", function()
+        local stopped = "slurmstepd-n1: error: *** JOB 1 ON n1 CANCELLED AT 2026-11-22T10:00:00 DUE TO %s ***\n"
+        for word, text in pairs {TIMEOUT = stopped:format "TIME LIMIT", PREEMPTED = stopped:format "PREEMPTION",
+          OUT_OF_MEMORY = "slurmstepd-n1: error: Detected 1 oom-kill event(s) in StepId=1.batch. Some of your\n",
+          FAILED = "a trainer says: DUE TO TIME LIMIT, exceeded memory limit\n"} do
+          for _, reason in ipairs {"cancelled", false} do
+            job = assert(create(provider))
+            jobs[#jobs].gone = true
+            assert(core.fs.write(("%s/jobs/%s/slurm.out"):format(root, job.id), "begun\n" .. text))
+            if reason then
+              write(job, "exit.json", {reason = reason, signal = 15, started_at = NOW - 600, finished_at = NOW - 500})
+            end
+            local now = assert(provider:get_job(job))
+            assert.equal(word == "FAILED" and reason and "CANCELLED" or word, now.raw_status)
+            assert.equal(word == "FAILED" and (reason and "terminated" or "forgotten") or word:lower(), now.error.code)
+          end
+        end
+      end)
+
+      it("keeps what was seen of a job: why it waited, and how it ended", function()
+        local function look(state, reason)
+          jobs[1].state, jobs[1].reason = state, reason
+          return assert(provider:get_job(job))
+        end
+        assert.is_nil(look("PENDING", "None").raw.reason)
+        assert.equal("PartitionNodeLimit", look("PENDING", "PartitionNodeLimit").raw.reason)
+        assert.equal("PartitionNodeLimit", look("PENDING", "PartitionNodeLimit").raw.reason)
+        look("PENDING", "Resources")
+        look("RUNNING", "None")
+        look("COMPLETING", "TimeLimit")
+        jobs[1].gone = true
+        local said = {}
+        for event in provider:events(job) do said[#said + 1] = event.level .. " " .. event.message end
+        assert.matches("^error job failed: it reached its time limit", table.remove(said, 1))
+        assert.same({"info the job waits: Resources", "warn the job waits: PartitionNodeLimit", "info job created"},
+          said)
+        local now = assert(provider:get_job(job))
+        assert.same({"TIMEOUT", "timeout"}, {now.raw_status, now.error.code})
+      end)
+
+      it("says the same word of every job that ended alike", function()
+        for _, case in ipairs {{"COMPLETED", "exited", 0, "COMPLETED"}, {"COMPLETED", "exited", 3, "FAILED"},
+          {"FAILED", "exited", 3, "FAILED"}, {nil, "exited", 0, "COMPLETED"}, {nil, "exited", 3, "FAILED"}} do
+          job = assert(create(provider))
+          jobs[#jobs].state, jobs[#jobs].gone = case[1], case[1] == nil
+          assert(core.fs.mkdir(("%s/jobs/%s/out/model"):format(root, job.id)))
+          write(job, "exit.json", {reason = case[2], code = case[3], started_at = NOW - 600, finished_at = NOW - 500})
+          assert.equal(case[4], assert(provider:get_job(job)).raw_status)
+        end
+      end)
+
+      it("waits not for ever where the controller's clock is ahead", function()
+        jobs[1].state, jobs[1].ended = "COMPLETED", NOW + 86400
+        assert.equal("failed", assert(provider:get_job(job)).status)
+        local other = assert(create(provider))
+        jobs[2].state, jobs[2].ended = "COMPLETED", NOW + 10
+        assert.equal("finalizing", assert(provider:get_job(other)).status)
+      end)
+
       it("believes the folder where the job is forgotten", function()
         jobs[1].gone = true
-        assert.same({"failed", "forgotten"}, {provider:get_job(job).status, provider:get_job(job).error.code})
+        assert.same({"failed", "forgotten", "FAILED"}, {provider:get_job(job).status, provider:get_job(job).error.code,
+          provider:get_job(job).raw_status})
         local other = assert(create(provider))
         jobs[2].gone = true
         write(other, "exit.json", {reason = "cancelled", signal = 15, started_at = NOW - 600, finished_at = NOW - 500})
@@ -306,9 +366,46 @@ describe("slurm's API", function()
     end
   end)
 
+  it("says what it could not read, where it is, and what is missing", function()
+    fault = {answer = {status = 400, json = {errors = {{description = 'Unknown key "x"', source = "hsearch_r"},
+      {error_code = 9001, error = "Failure during parsing"}}}}}
+    local provider <close> = open()
+    local _, err = create(provider, {gpus = 1})
+    assert.same({"invalid", 400}, {err.kind, err.status})
+    assert.equal('Unknown key "x"; Failure during parsing; it was given: gpus (does this cluster have them all?)',
+      err.message)
+    assert.same({}, folders())
+    local other <close> = open({38}, {transport = testing.transport {{status = 404, body = "<html>", times = 9}}})
+    _, err = create(other)
+    assert.equal("not_found", err.kind)
+    assert.matches("^https://slurm.example is no slurmrestd: its /openapi/v3 .*404.*FINE_TUNE_SLURM_URL", err.message)
+    assert(core.fs.write(root .. "/submit.lua", [[
+      package.path, package.cpath = "./lua/?.lua;./lua/?/init.lua;" .. package.path, "./lua/?.so;" .. package.cpath
+      local p = assert(require("finetune").create_provider("slurm", {root = arg[1], user = "me", slurm_conf = arg[2]}))
+      local job, err = p:create_job {model = "command", training_file = assert(p:upload_file(arg[1] .. "/data.jsonl")),
+        command = {"cp", "{training}", "{output}"}}
+      print(err.kind, err.message)]]))
+    local lua = shell.must "command -v lua5.4":match "%S+"
+    shell.must(("mkdir %s/bin; ln -s $(command -v env) /bin/pwd %s/bin"):format(root, root))
+    for _, conf in ipairs {"", root .. "/slurm.conf"} do -- with it, `env` runs the program
+      local said = shell.must(("PATH=%s/bin %s/submit.lua %s %s"):format(root, lua .. " " .. root, root, conf))
+      assert.matches("^config\tthere is no %l+ in PATH: .* FINE_TUNE_SLURM_URL %(base_url%)", said)
+    end
+    assert.same({}, folders())
+  end)
+
+  it("refuses a seed that the trainer cannot take, though that is not installed here", function()
+    local provider <close> = open()
+    local p = params(provider, {model = "org/base", recipe = "trl", seed = -5})
+    p.command = nil
+    local _, err = provider:create_job(p)
+    assert.same({"invalid", "seed"}, {err.kind, err.param})
+  end)
+
   it("needs settings that make sense", function()
     for words, config in pairs {["absolute path"] = {root = "x"}, ["not /"] = {root = "//"}, gpus = {gpus = -1},
-      grace = {grace = -1}, partition = {partition = "a b"}, environment = {environment = {["a=b"] = "c"}},
+      grace = {grace = -1}, ["(MB a node)"] = {memory = "4G"},
+      ["(minutes)"] = {time = 0}, partition = {partition = "a b"}, environment = {environment = {["a=b"] = "c"}},
       ["absolute path, in UTF-8"] = {root = "/a\nb"}} do
       config.root = config.root or root
       local provider, err = finetune.create_provider("slurm", config)

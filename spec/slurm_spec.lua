@@ -80,12 +80,13 @@ end
 
 local function is_forgotten(id) return (cluster:run(("scontrol show job %d"):format(id))) ~= 0 end
 
-local function jobs_of_store() return #core.list_dir(root .. "/jobs") end
+local function jobs_of_store() return #(core.list_dir(root .. "/jobs") or {}) end
 
-local late -- a job that runs into its time limit while the others are tested
+local late, unseen -- jobs that run into their time limit while the others are tested; nobody asks for the second one
 
 describe("slurm, over HTTP", function()
   it("begins what will take too long", function()
+    unseen = assert(create("echo so far; exec sleep 100", {time = 1}))
     late = assert(create("echo so far; exec sleep 100", {time = 1}))
     becomes(late, "running")
   end)
@@ -152,7 +153,36 @@ describe("slurm, over HTTP", function()
     assert.same({"invalid", "500 Invalid partition name specified"}, {err.kind, tostring(err):match "500.*$"})
     assert.equal("invalid", select(2, create("true", {gpus = -1})).kind)
     assert.equal("invalid", select(2, create("true", {partition = "a b"})).kind)
+    for words, more in pairs {["it was given: gpus, time"] = {gpus = 1},
+      ['Unknown key "nonsense"'] = {extra = {nonsense = 1}},
+      ["memory must be a whole number (MB a node)"] = {memory = "4G"},
+      ["time must be a whole number (minutes)"] = {time = "1:00:00"}} do
+      _, err = create("true", more)
+      assert.equal("invalid", (err or {}).kind, words)
+      assert.truthy(err.message:find(words, 1, true), err.message)
+    end
     assert.equal(before, jobs_of_store())
+  end)
+
+  it("tells why a job waits, in `raw` and as an event", function()
+    for reason, more in pairs {PartitionConfig = {cpus = 99}, PartitionNodeLimit = {nodes = 5}} do
+      local job = assert(create("true", more))
+      eventually(reason, 20, function() return assert(provider:get_job(job)).raw.reason == reason end)
+      local told = assert(provider:list_events(job)).data
+      assert.same({"warn", "the job waits: " .. reason}, {told[1].level, told[1].message})
+      assert.is_number(told[1].created_at)
+      assert.equal("cancelled", assert(provider:cancel_job(job)).status)
+      assert.equal("the job waits: " .. reason, assert(provider:list_events(job)).data[2].message)
+    end
+  end)
+
+  it("says what it is that answers, where that is no slurmrestd", function()
+    for _, url in ipairs {cluster.url .. "/elsewhere", "http://" .. cluster.url:match "//(.*)" .. "/slurm"} do
+      local other <close> = open {base_url = url}
+      local _, err = other:get_job(late)
+      assert.equal("not_found", err.kind)
+      assert.truthy(err.message:find(url .. " is no slurmrestd: its /openapi/v3", 1, true), err.message)
+    end
   end)
 
   it("takes a token of a file, and one of scontrol, and shows none", function()
@@ -170,18 +200,43 @@ describe("slurm, over HTTP", function()
     assert(core.fs.write(path, ""))
     local empty <close> = open {api_key = false, token_file = path}
     assert.equal("config", select(2, empty:get_job(late)).kind)
+    local endless <close> = open {api_key = false, token_file = "/dev/zero"}
+    assert.equal("config", select(2, endless:get_job(late)).kind)
   end)
 
   it("is asked over a Unix socket, without a token", function()
     local job = assert(create "sleep 30")
-    local socket = cluster.dir .. "/socket/rest"
-    eventually("the socket", 10, function() return core.fs.stat(socket) end)
-    local p <close> = open {base_url = false, api_key = false, unix_socket = socket}
+    eventually("the socket", 10, function() return core.fs.stat(cluster.socket) end)
+    local p <close> = open {base_url = false, api_key = false, unix_socket = cluster.socket}
     eventually("the job runs, by the socket", 30, function()
       local known = p:get_job(job)
       return known and known.status == "running"
     end)
     assert(provider:cancel_job(job))
+  end)
+
+  -- Whoever runs slurmrestd there is who the job is of, so all of it is done by that user
+  it("takes a job over a Unix socket, without a token", function()
+    local as = "setpriv --reuid=nobody --regid=nogroup --clear-groups "
+    if (shell.run(as .. "test -r lua/finetune/core.so -a -x lua/finetune/finetune-run")) ~= 0 then
+      return pending "another user cannot run this tree"
+    end
+    local mine = folder .. "/nobody's"
+    shell.must(("mkdir %s; chown nobody %s"):format(shell.quote(mine), shell.quote(mine)))
+    assert(core.fs.write(mine .. "/data.jsonl", data))
+    assert(core.fs.write(mine .. "/submit.lua", [[
+      package.path, package.cpath = "./lua/?.lua;./lua/?/init.lua;" .. package.path, "./lua/?.so;" .. package.cpath
+      local finetune = require "finetune"
+      local p = assert(finetune.create_provider("slurm", {root = arg[1], unix_socket = arg[2], user = "nobody"}))
+      local file = assert(p:upload_file(arg[1] .. "/data.jsonl"))
+      local job = assert(p:create_job {model = "command", training_file = file,
+        command = {"sh", "-c", 'id -un >"$2/who"', "sh", "{training}", "{output}"}})
+      print(assert(p:wait(job, {interval = 0.05, max_interval = 0.2, timeout = 60})).raw_status)
+      io.stdout:write(io.open(assert(p:get_model(p:get_job(job).fine_tuned_model)).raw.dir .. "/who"):read "a")]]))
+    local status, said = shell.run(("%s lua5.4 %s %s %s"):format(as, shell.quote(mine .. "/submit.lua"),
+      shell.quote(mine), cluster.socket))
+    assert.equal("COMPLETED\nnobody\n", said)
+    assert.equal(0, status)
   end)
 
   it("lists what there is", function()
@@ -210,20 +265,55 @@ describe("slurm, by its programs", function()
     local before = jobs_of_store()
     local _, err = create("true", {partition = "nowhere"}, by)
     assert.equal("invalid", err.kind)
-    assert.equal("invalid", select(2, create("true", {extra = {x = {}}}, by)).kind)
+    for _, more in ipairs {{extra = {x = {}}}, {extra = {nonsense = 1}}, {memory = 9999999}} do
+      _, err = create("true", more, by)
+      assert.equal("invalid", err.kind, tostring(err))
+    end
     assert.equal(before, jobs_of_store())
   end)
 end)
 
 describe("slurm, when things go wrong:", function()
   it("a time limit", function()
-    cluster:run(("scontrol update JobId=%d EndTime=now"):format(slurm_id(late))) -- else it takes its minute
-    local job = eventually("the time limit", 100, function()
+    local job = eventually("the time limit", 150, function() -- it takes its minute, and Slurm looks twice a minute
       local now = assert(provider:get_job(late))
       return now.status == "failed" and now
     end)
     assert.same({"TIMEOUT", "timeout"}, {job.raw_status, job.error.code})
     assert.matches("it reached its time limit.*the log ends with: so far", job.error.message)
+  end)
+
+  it("a time limit that nobody saw, of a job that is forgotten", function()
+    eventually("it is forgotten", 60, function() return is_forgotten(slurm_id(unseen)) end)
+    local job = assert(provider:get_job(unseen))
+    assert.same({"failed", "TIMEOUT", "timeout"}, {job.status, job.raw_status, job.error.code})
+    assert.matches("it reached its time limit.*the log ends with: so far", job.error.message)
+  end)
+
+  it("another job is more urgent", function()
+    local job, second = assert(create("exec sleep 100", {cpus = 8})), assert(create("exec sleep 100", {cpus = 8}))
+    becomes(job, "running")
+    local urgent = assert(create([[cp "$1" "$2/model"]], {cpus = 8, partition = "urgent"}))
+    local now = becomes(job, "failed")
+    assert.same({"PREEMPTED", "preempted"}, {now.raw_status, now.error.code})
+    assert.matches("preempted by another job", now.error.message)
+    assert.equal("succeeded", assert(provider:wait(urgent, FAST)).status)
+    assert(provider:cancel_job(second))
+  end)
+
+  it("more memory than it was given", function()
+    if not cluster:limits_memory() then return pending "no cgroups here that could limit memory" end
+    local job = assert(create("x=1; while :; do x=$x$x; done", {memory = 40}))
+    job = becomes(job, "failed")
+    assert.same({"OUT_OF_MEMORY", "out_of_memory"}, {job.raw_status, job.error.code})
+    assert.matches("more memory than it was given", job.error.message)
+  end)
+
+  it("a folder that the node cannot write to", function()
+    local job = assert(create("true", {extra = {standard_output = root .. "/nowhere/slurm.out"}}))
+    job = becomes(job, "failed")
+    assert.equal("FAILED", job.raw_status)
+    assert.matches("may its user write to the job's folder there", job.error.message)
   end)
 
   it("slurmctld dies and comes back, and what ended meanwhile has ended", function()
@@ -248,10 +338,10 @@ describe("slurm, when things go wrong:", function()
   it("a node goes down", function()
     local job = assert(create "exec sleep 100")
     becomes(job, "running")
-    cluster:must "scontrol update NodeName=localhost State=DOWN Reason=test"
+    cluster:must(("scontrol update NodeName=%s State=DOWN Reason=test"):format(cluster.node))
     local failed = becomes(job, "failed")
     eventually("the node is up again", 20, function() -- by itself, or asked to
-      cluster:run "scontrol update NodeName=localhost State=RESUME"
+      cluster:run(("scontrol update NodeName=%s State=RESUME"):format(cluster.node))
       local state = cluster:must "sinfo -h -o %t"
       return state:find "^idle" or state:find "^mix"
     end)

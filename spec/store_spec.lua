@@ -80,9 +80,12 @@ describe("the store", function()
     finally(function() core.wall = wall end)
     local now = 1790000000.25
     core.wall = function() return now end -- a clock that stands, then goes back
+    local before = ""
     for i = 1, 500 do
       if i == 250 then now = now - 3600 end
       local name = assert(store:reserve("jobs", "job-"))
+      assert.is_true(name > before)
+      before = name
       assert.is_nil(seen[name])
       assert.is_true(stores.valid(name))
       seen[name] = true
@@ -93,6 +96,11 @@ describe("the store", function()
     now = 1790000001.5
     assert.is_true(a < stores.stamp())
     assert.matches("^20260921%-141321%-500%-%x+$", stores.stamp())
+    assert.matches("^20281231%-235959%-999%-%x+$", stores.stamp "job-20281231-235959-998-abcdef")
+    assert.matches("^20290101%-000000%-000%-%x+$", stores.stamp "job-20281231-235959-999-abcdef")
+    for _, odd in ipairs {"mine", "job-99991231-235959-999-abcdef", "job-20289931-235959-998-abcdef"} do
+      assert.matches("^20260921%-141321%-500%-%x+$", stores.stamp(odd))
+    end
   end)
 
   it("reads a page of names without sorting all, in both directions", function()
@@ -124,6 +132,17 @@ describe("the store", function()
     assert.same({"m-1"}, store:all "models")
   end)
 
+  it("lets one at a time do a thing, and the next when that one is killed", function()
+    local claim = assert(store:claim("jobs", "x"))
+    assert.same({}, {store:claim("jobs", "x")})
+    do local _ <close> = assert(store:claim("jobs", "y")) end
+    assert(store:claim("jobs", "y"))
+    assert.same({}, (store:names("jobs", nil, 9)))
+    shell.must("touch -d '1 hour ago' " .. shell.quote(claim.path))
+    assert.is_nil((store:claim("jobs", "x"))) -- it is taken away
+    assert(store:claim("jobs", "x"))
+  end)
+
   it("takes no name for a path", function()
     for _, bad in ipairs {"", ".", "..", "../x", "a/b", ".new-x", "a\nb", "a b", ("x"):rep(200), "ä"} do
       assert.is_false(stores.valid(bad))
@@ -151,11 +170,14 @@ describe("the store", function()
   end)
 
   it("links and copies trees, without sockets and pipes", function()
-    shell.must(([[mkdir -p %s/t/in; cd %s/t; echo 1 >a; echo 2 >in/b; ln -s nowhere l; mkfifo p;
-      mkdir checkpoint-1]]):format(folder, folder))
+    shell.must(([[mkdir -p %s/t/in; cd %s/t; echo 1 >a; echo 2 >in/b; mkfifo p;
+      mkdir checkpoint-1; echo 3 >checkpoint-1/w; ln -s checkpoint-1/w l; ln -s in/b abs; ln -s checkpoint-1 last]])
+      :format(folder, folder))
     assert(core.fs.mkdir(folder .. "/u"))
     assert(stores.link_tree(folder .. "/t", folder .. "/u", nil, function(name) return name == "checkpoint-1" end))
-    assert.equal("a\nin\nl\n", shell.must("ls " .. folder .. "/u"))
+    assert.equal("a\nabs\nin\nl\nlast\n", shell.must("ls " .. folder .. "/u"))
+    assert.same({"3\n", "2\n", "3\n"}, {read(folder .. "/u/l"), read(folder .. "/u/abs"), read(folder .. "/u/last/w")})
+    assert.equal("", shell.must(("find %s/u -type l"):format(folder)))
     assert.equal("2\n", read(folder .. "/u/in/b"))
     local paused = 0
     local file = assert(io.open(folder .. "/big", "wb"))
@@ -166,6 +188,12 @@ describe("the store", function()
     assert.equal(3, paused)
     local _, err = stores.copy(folder .. "/nothing", folder .. "/c")
     assert.equal("server", err.kind)
+    for words, target in pairs {["leads to no file"] = "nowhere", ["might lead back"] = ".."} do
+      shell.must(("rm -rf t/in/x v; ln -s %s t/in/x; mkdir v"):format(target), {cwd = folder})
+      _, err = stores.link_tree(folder .. "/t", folder .. "/v")
+      assert.equal("job", err.kind)
+      assert.matches(words, err.message)
+    end
     stores.remove_tree(folder .. "/t")
     assert.is_nil(core.fs.stat(folder .. "/t"))
   end)

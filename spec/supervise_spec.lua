@@ -54,6 +54,7 @@ describe("a job's directory", function()
     assert.equal(7.25, state.finished_at)
     assert.equal("cancelled", exit {reason = "cancelled", signal = 15}.status)
     write("log", "one\nout of\tmemory \27[31m\xff\n\n")
+    assert.equal("a b", supervise.plain("a\xC2\x9B\27b", 9)) -- U+009B begins a command to a terminal, as ESC [ does
     state = exit {code = 3, step = 2}
     assert.equal("failed", state.status)
     assert.same({code = "exit_status", message = "step 2 of the job ended with exit status 3: out of memory [31m?"},
@@ -109,6 +110,31 @@ describe("a job's directory", function()
     local ok, err = supervise.pause(dir)
     assert.is_nil(ok)
     assert.equal("conflict", err.kind)
+  end)
+
+  it("is paused between two of its steps: in the next one", function()
+    write("job.json", {steps = {{argv = {"sh", "-c", "while [ ! -e go ]; do sleep 0.01; done"}}}})
+    shell.must(("%s -d %s"):format(shell.quote(RUN), shell.quote(dir)))
+    eventually(function() return status() == "running" end)
+    local started = assert(io.open(dir .. "/started.json")):read "a"
+    local dead = tonumber(shell.must "sh -c 'echo $$'")
+    write("started.json", {pid = dead, started_at = 5}) -- the step that was
+    local looks = 0
+    assert(supervise.pause(dir, function()
+      looks = looks + 1
+      if looks == 3 then write("started.json", started) end
+    end))
+    assert.equal(3, looks)
+    assert.equal("paused", status())
+    write("started.json", {pid = dead, started_at = 5})
+    local ok, err = supervise.pause(dir, function() shell.run "sleep 0.1" end)
+    assert.same({false, "conflict"}, {ok or false, err.kind})
+    assert.is_nil(core.fs.stat(dir .. "/paused"))
+    assert(supervise.resume(dir, function() shell.run "sleep 0.1" end))
+    write("started.json", started)
+    write("go", "")
+    assert(supervise.resume(dir))
+    eventually(function() return status() == "succeeded" end)
   end)
 
   it("waits for its slot, and cannot be paused while it does", function()
@@ -186,6 +212,27 @@ describe("a job's directory", function()
       assert.is_nil(list[2].created_at)
     end)
 
+    it("may hold what is no number in JSON", function()
+      write("events.jsonl", '{"step":1,"loss":NaN,"epoch":-Infinity,"message":"is NaN"}\n{"step":2,"loss":[NaN]}\n')
+      local list = tail.file(path, nil, 9)
+      assert.same({{step = 2}, {step = 1}}, {list[1].data, list[2].data})
+      assert.equal("is NaN", list[2].message)
+    end)
+
+    it("say where they were searched no further, and go on from there", function()
+      write("events.jsonl", '{"step":1}\n' .. ("x"):rep(20 << 20) .. "\n")
+      local list, cut = tail.file(path, nil, 9)
+      local pages = 0
+      while cut do
+        pages = pages + 1
+        assert.same({1, "warn"}, {#list, list[1].level})
+        assert.matches("^8 MB without an event", list[1].message)
+        list, cut = tail.file(path, tonumber(list[1].id:sub(3)), 9)
+      end
+      assert.equal(2, pages)
+      assert.equal("e-0", ids(list))
+    end)
+
     it("are words where the trainer has only numbers", function()
       local event = tail.event("x", {step = 2.0, total_steps = 10, loss = 0.12345678, valid_loss = 1, accuracy = 0.5})
       assert.equal("step 2 of 10, loss 0.1235, valid loss 1, accuracy 0.5", event.message)
@@ -218,6 +265,7 @@ describe("a job's directory", function()
       write("log", "begin\nloss 3\rloss 2.5\rlo")
       tail.read_log(log, job, recipe, pause)
       assert.equal(2, #tail.of_log(log, nil, 9))
+      assert.near(core.wall(), tail.of_log(log, nil, 9)[1].created_at, 5)
       write("log", "begin\nloss 3\rloss 2.5\rloss 2\nloss 1.5")
       tail.read_log(log, job, recipe, pause)
       assert.equal(3, #tail.of_log(log, nil, 9))
@@ -227,6 +275,14 @@ describe("a job's directory", function()
       assert.equal(4, #all) -- with the last line, now that nothing more will come
       assert.equal(ids(tail.of_log(log, nil, 9)), ids(tail.file(path, tonumber(all[1].id:sub(3)), 9)))
       assert.equal(ids(tail.of_log(log, 42, 1)), ids(tail.file(path, 42, 1)))
+    end)
+
+    it("come from a log with very many of them in bounded time, the first ones", function()
+      shell.must(("yes 'loss 0.5' | head -n 300000 >%s/log"):format(dir))
+      local log = tail.read_log(tail.new_log(), {dir = dir}, recipe, function() end)
+      assert.same({200000, 200000}, {log.count, log.last.step})
+      local _, lines = tail.as_file({dir = dir}, recipe, function() end):gsub("\n", "")
+      assert.equal(200000, lines)
     end)
 
     it("come from a long log in bounded memory and in slices", function()

@@ -16,6 +16,22 @@ describe("core.fs", function()
     return file:read "a"
   end
 
+  it("opens files, and nothing that somebody put in the place of one", function()
+    shell.must(("echo text >%s/a; mkfifo %s/p; ln -s a %s/l"):format(folder, folder, folder))
+    for _, name in ipairs {"/a", "/l"} do
+      local file <close> = assert(fs.open(folder .. name))
+      assert.same({"file", "text\n"}, {io.type(file), file:read "a"})
+    end
+    for _, path in ipairs {folder .. "/p", folder, folder .. "/nothing", "/dev/zero"} do
+      local file, words, code = fs.open(path)
+      assert.is_nil(file)
+      assert.truthy(words:find(path, 1, true))
+      assert.equal("integer", math.type(code))
+    end
+    assert.is_true(fs.mkdir(folder .. "/mine", true))
+    assert.equal("700\n", shell.must("stat -c %a " .. folder .. "/mine"))
+  end)
+
   it("makes, tells, renames, links and removes", function()
     assert.is_true(fs.mkdir(folder .. "/d"))
     local ok, words, code = fs.mkdir(folder .. "/d")

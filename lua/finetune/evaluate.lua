@@ -86,6 +86,17 @@ end
 
 -- ---- the held-out file ----
 
+-- A message's content, a text or an array of parts of text -> text, or nil
+local function text_of(content)
+  if type(content) ~= "table" then return type(content) == "string" and content or nil end
+  local texts = {}
+  for i, part in ipairs(content) do
+    if type(part) ~= "table" or type(part.text) ~= "string" then return nil end
+    texts[i] = part.text
+  end
+  return texts[1] and table.concat(texts)
+end
+
 -- A decoded line -> {messages, expected} | nil, words
 local function example_of(doc)
   local messages = type(doc) == "table" and doc.messages
@@ -96,8 +107,8 @@ local function example_of(doc)
     if message.role == "assistant" then last = i end
   end
   if not last or last == 1 then return nil, "has no assistant message that answers another one" end
-  local expected = messages[last].content
-  if type(expected) ~= "string" then return nil, "its last assistant message has no text" end
+  local expected = text_of(messages[last].content)
+  if not expected then return nil, "its last assistant message has no text" end
   return {messages = table.move(messages, 1, last - 1, 1, {}), expected = trim(expected)}
 end
 
@@ -172,8 +183,8 @@ local function percent(share) return share and ("%5.1f %%"):format(share * 100) 
 -- At most WIDTH characters of a text, in one line
 local function short(text)
   text = text:gsub("%c+", " ")
-  local stop = utf8.offset(text, WIDTH + 1)
   if not utf8.len(text) then return (text:sub(1, WIDTH):gsub("[^\32-\126]", "?")) end
+  local stop = utf8.offset(text, WIDTH + 1)
   return stop and stop <= #text and text:sub(1, stop - 1) .. "..." or text
 end
 

@@ -1,12 +1,12 @@
 -- exec.lua: ctx:exec, a program that an operation runs to its end without blocking
 -- anybody: argv as it is (no shell), its input and output in temporary files that only
--- this user can read. A cancelled operation, and one that is too late, kills it with
+-- this user can read, and that have no name any more when it has begun: whatever is
+-- killed, nothing stays. A cancelled operation, and one that is too late, kills it with
 -- its group.
 
 local core = require "finetune.core"
 
 local context = core.context
-local fs = core.fs
 
 local TIMEOUT = 600 -- seconds
 local MOST = 16 * 1024 * 1024 -- bytes of output, and as many of its errors
@@ -14,49 +14,62 @@ local FIRST_PAUSE, LAST_PAUSE = 0.001, 0.05 -- seconds between two looks
 
 -- ---- temporary files ----
 
+-- {paths = {stdin, stdout, stderr}, stdout, stderr (open files)}
 local Files = {}
-Files.__close = function(files)
-  for _, path in pairs(files) do os.remove(path) end
+Files.__index = Files
+
+function Files:unlink()
+  for name, path in pairs(self.paths) do
+    os.remove(path)
+    self.paths[name] = nil
+  end
 end
 
--- A new, empty file -> true | nil, words. os.tmpname makes it, or raises.
-local function add(files, name)
+function Files:__close()
+  self:unlink()
+  for _, name in ipairs {"stdout", "stderr"} do
+    if self[name] then self[name]:close() end
+  end
+end
+
+-- A new, empty file, opened -> the file | nil, words. os.tmpname makes it, or raises.
+local function add(files, name, mode)
   local ok, path = pcall(os.tmpname)
   if not ok then return nil, tostring(path) end
-  files[name] = path
-  return true
+  files.paths[name] = path
+  return io.open(path, mode)
 end
 
 -- -> true | nil, words
-local function write(path, text)
-  local file, words = io.open(path, "wb")
+local function add_stdin(files, text)
+  local file, words = add(files, "stdin", "wb")
   if not file then return nil, words end
   local ok, why = file:write(text)
   local closed, late = file:close()
   return ok and closed and true or nil, why or late
 end
 
--- -> {stdout, stderr, stdin (where there is a text)} | nil, words
+-- -> files | nil, words
 local function temporary(text)
-  local files = setmetatable({}, Files)
-  local ok, words = add(files, "stdout")
-  if ok then ok, words = add(files, "stderr") end
-  if ok and text then ok, words = add(files, "stdin") end
-  if ok and text then ok, words = write(files.stdin, text) end
+  local files, ok, words = setmetatable({paths = {}}, Files), true, nil
+  for _, name in ipairs {"stdout", "stderr"} do
+    if ok then
+      files[name], words = add(files, name, "rb")
+      ok = files[name]
+    end
+  end
+  if ok and text then ok, words = add_stdin(files, text) end
   if ok then return files end
-  Files.__close(files)
+  files:__close()
   return nil, words
 end
 
-local function read(path, most)
-  local file <close> = io.open(path, "rb")
-  return file and file:read(most) or ""
+local function read(file, most)
+  file:seek "set"
+  return file:read(most) or ""
 end
 
-local function size_of(path)
-  local found = fs.stat(path)
-  return found and found.size or 0
-end
+local function size_of(file) return file:seek "end" or 0 end
 
 -- ---- running ----
 
@@ -68,6 +81,10 @@ local function finish(ctx, child, files, t)
     local code, signal = child:poll()
     local long = size_of(files.stdout) > most or size_of(files.stderr) > most
     if long then return ctx.fail("decode", "%s printed more than %d bytes", t.argv[1], most) end
+    if code == false and not signal then
+      return ctx.fail("config", "nobody can tell how %s ended: this process ignores SIGCHLD, or takes all its children",
+        t.argv[1])
+    end
     if code ~= nil then return true, code or nil, signal end
     local left = limit - core.now()
     if left <= 0 then return ctx.fail("timeout", "%s did not end within %g s", t.argv[1], timeout) end
@@ -96,8 +113,10 @@ function context:exec(t)
   if wrong then return self.fail("invalid", "%s", wrong) end
   local files <close>, why = temporary(t.stdin)
   if not files then return self.fail("server", "%s", why) end
-  local child <close>, words = core.spawn {argv = t.argv, env = t.env, cwd = t.cwd, stdin = files.stdin,
-    stdout = files.stdout, stderr = files.stderr}
+  local paths = files.paths
+  local child <close>, words = core.spawn {argv = t.argv, env = t.env, cwd = t.cwd, stdin = paths.stdin,
+    stdout = paths.stdout, stderr = paths.stderr}
+  files:unlink()
   if not child then return self.fail("config", "%s", words) end
   local ok, code, signal = finish(self, child, files, t)
   if not ok then return nil, code end

@@ -35,7 +35,7 @@ local function outcome(self, job)
 end
 
 local function wait_for(self, p)
-  local poll, last = polls.new("wait", p), nil
+  local poll, last = polls.new(self, "wait", p), nil
   repeat
     poll.trouble = nil
     local job, err = watch.state(self, poll)
@@ -77,7 +77,7 @@ end
 
 -- An iterator over events and the job as it was then; raises the error value.
 local function follow(self, p)
-  local poll, seen, queue, i = polls.new("follow", p), events.new(), {}, 0
+  local poll, seen, queue, i = polls.new(self, "follow", p), events.new(), {}, 0
   poll.page, poll.has_events = p.limit, core.supports(self, "list_events")
   local rested = true -- no pause before the first round
   return function()

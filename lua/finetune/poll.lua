@@ -1,6 +1,8 @@
 -- poll.lua: one poll of one job: how often it asks, until when, and which errors it
 -- waits out. Asks again after 1 s, then ever more seldom up to every 10 s, and always
--- has a deadline: one that polls for ever loses money and time.
+-- has a deadline: one that polls for ever loses money and time. Where asking costs no
+-- request (M.near) it asks again after 0.25 s, then every second, or every 2, 4, 8 s where
+-- it is one of so many that they would cost more together than 20 looks a second do.
 
 local core = require "finetune.core"
 local provider = require "finetune.provider"
@@ -11,6 +13,7 @@ local await, start = wait.await, provider.start
 
 local DAY = 86400 -- seconds: the deadline where none is given
 local FIRST, MOST, GROWTH = 1, 10, 1.5
+local NEAR_FIRST, NEAR_MOST, LOOKS = 0.25, 8, 20
 local LONGEST = 1e9 -- seconds: more, math.huge too, is no more than that
 local PASSING = {transport = true, timeout = true, server = true, rate_limit = true}
 
@@ -18,19 +21,29 @@ M.STATUS = {pending = true, validating = true, queued = true, running = true, pa
   cancelling = true, succeeded = true, failed = true, cancelled = true}
 M.FINISHED = {succeeded = true, failed = true, cancelled = true}
 
+M.near = {} -- names of providers whose jobs are on this machine -> true
+
 -- op: "wait" or "follow"; p: its checked parameters. `limit` is core.now() time.
-function M.new(op, p)
-  local most = math.min(math.max(p.max_interval or MOST, p.interval or 0), LONGEST)
-  local poll = {op = op, id = p.job_id, timeout = math.min(p.timeout or DAY, LONGEST),
-    delay = math.min(p.interval or FIRST, LONGEST), most = most}
+function M.new(self, op, p)
+  local near = M.near[self.name] and not p.max_interval and not p.interval
+  local most = math.min(math.max(p.max_interval or near and 1 or MOST, p.interval or 0), LONGEST)
+  local poll = {op = op, id = p.job_id, timeout = math.min(p.timeout or DAY, LONGEST), near = near,
+    delay = math.min(p.interval or near and NEAR_FIRST or FIRST, LONGEST), most = most}
   poll.limit = core.now() + poll.timeout
   return poll
 end
 
 function M.sleep(seconds) return core.sleep(math.min(math.max(seconds, 0), LONGEST)) end
 
--- The pause after the next one
-function M.grow(poll) poll.delay = math.min(poll.delay * GROWTH, poll.most) end
+-- The pause after the next one; n: how many polls of the instance sleep. Powers of two: all fall on common moments.
+function M.grow(poll, n)
+  if poll.near then
+    poll.most = 1
+    while poll.most * LOOKS < n and poll.most < NEAR_MOST do poll.most = poll.most * 2 end
+    if poll.most > 1 then poll.delay = poll.most end -- so many do not begin with short pauses
+  end
+  poll.delay = math.min(poll.delay * GROWTH, poll.most)
+end
 
 function M.is_passing(err)
   return type(err) == "table" and (err.retryable or PASSING[err.kind])

@@ -10,7 +10,9 @@
 --   models              array of {id, description}: what create_job's `model` may name; any_model = true: any other,
 --                       too, where `recipe` names the recipe
 --   settings            function(ctx, params) -> settings | nil, err (finetune.mapping makes one); of create_job's
---                       parameters it gets those that the provider itself does not keep
+--                       parameters it gets those that the provider itself does not keep, and `seed`
+--   reads_only          true: its trainer never writes to the data, which is linked then; else the job gets a copy
+--   guess(bytes, params)  seconds that training on so many bytes takes, where no job has been done yet; optional
 --   layout(job)         lays out the data in job.dir -> true | nil, err; optional
 --   steps(job)          array of {argv, stdin?, stdout?}, and a table of the environment | nil, err
 --   events(job, text, last)   new text of the log, whole lines -> array of neutral events (tail.lua); without it the
@@ -30,7 +32,14 @@ local CLONE = debug.getinfo(1, "S").source:match "^@(.*)lua/finetune/[^/]*$"
 
 local loaded = {} -- path -> recipe
 
-local function valid(name) return type(name) == "string" and #name < 64 and name:find "^[%w_-]+$" ~= nil end
+-- Models and jobs are named by it, so it begins as they do (store.lua)
+local function valid(name) return type(name) == "string" and #name < 64 and name:find "^%w[%w_-]*$" ~= nil end
+
+-- " (did you mean 'fasttext'?)", or nothing
+local function hint(word, list)
+  local near = core.nearest(tostring(word), list)
+  return near and (" (did you mean '%s'?)"):format(near) or ""
+end
 
 -- Folders that may hold recipes, the first one first
 local function folders(config)
@@ -95,7 +104,9 @@ function M.get(config, name)
     end
     if package.preload[PREFIX .. name] then return check(name, require(PREFIX .. name)) end
   end
-  local words = ("there is no recipe '%s'; there are: %s"):format(tostring(name), table.concat(names(config), ", "))
+  local list = names(config)
+  local words = ("there is no recipe '%s'%s; there are: %s"):format(tostring(name), hint(name, list),
+    table.concat(list, ", "))
   return nil, core.error {kind = "invalid", param = "recipe", message = words}
 end
 
@@ -135,8 +146,8 @@ function M.of_model(config, model)
     end
   end
   return nil, core.error {kind = "invalid", param = "model",
-    message = ("no recipe has a model '%s'; there are: %s (`recipe` names a trainer for a model of your own)"):format(
-      model, table.concat(known, ", "))}
+    message = ("no recipe has a model '%s'%s; there are: %s (`recipe` names a trainer for a model of your own)")
+      :format(model, hint(model, known), table.concat(known, ", "))}
 end
 
 return M

@@ -4,11 +4,12 @@
 -- another (KIND/.new-…) appears whole by a rename, one that goes is renamed first
 -- (KIND/.old-…), and a JSON file is written beside its place and renamed into it.
 --
--- A store's names sort by time, so that a page of a list needs no object but its own.
--- Nothing rests on the clock but that order: what makes a name unique is its random end,
--- and mkdir and rename, which fail where there is something.
+-- A store's names sort by time, so that a page of a list needs no object but its own; one
+-- that is made later comes later, also when the clock was set back in between. What makes a
+-- name unique is its random end, and mkdir and rename, which fail where there is something.
 
 local core = require "finetune.core"
+require "finetune.http" -- which makes core.context.time
 
 local M = {}
 local fs = core.fs
@@ -16,9 +17,11 @@ local fs = core.fs
 local EEXIST, ENOTEMPTY, ENOENT = 17, 39, 2 -- Linux; ENOTEMPTY is 66 on BSD and macOS
 local TAKEN = {[EEXIST] = true, [ENOTEMPTY] = true, [66] = true}
 local STALE = 86400 -- seconds after which what is half made or half removed is somebody's who was killed
+local CLAIM = 600 -- seconds after which a claim is nobody's any more
 local BLOCK = 1024 * 1024 -- bytes copied at a time
 local PAGE, PAGE_MOST = 20, 1000 -- items of a page
 local JSON_MAX = 16 * 1024 * 1024 -- bytes of one of our files: more is not ours
+local LAST_TIME = 253370764800 -- the year 9999: names that pretend to be of later are not believed
 
 local Store = {}
 Store.__index = Store
@@ -50,19 +53,26 @@ function M.valid(name)
   return type(name) == "string" and #name <= 128 and name:find("^%w[%w._-]*$") ~= nil
 end
 
--- "20261122-203342-123-a1b2c3": the time (UTC, milliseconds) and a random end
-function M.stamp()
-  local now = core.wall()
-  local seconds = math.floor(now)
-  return ("%s-%03d-%s"):format(os.date("!%Y%m%d-%H%M%S", seconds), math.floor((now - seconds) * 1000),
-    core.random_token():sub(1, 6))
+local STAMP = "(%d%d%d%d)(%d%d)(%d%d)%-(%d%d)(%d%d)(%d%d)%-(%d%d%d)%-%x+$"
+
+-- The time in a name, in milliseconds; 0: there is none in it
+local function time_in(name)
+  local year, month, day, hour, minute, second, milli = name:match(STAMP)
+  local time = year and core.context.time(("%s-%s-%sT%s:%s:%sZ"):format(year, month, day, hour, minute, second))
+  return time and time < LAST_TIME and time * 1000 + math.tointeger(milli) or 0
+end
+
+-- "20261122-203342-123-a1b2c3": the time (UTC, milliseconds) and a random end. It comes after the name `last`.
+function M.stamp(last)
+  local now = math.max(math.floor(core.wall() * 1000), last and time_in(last) + 1 or 0)
+  return ("%s-%03d-%s"):format(os.date("!%Y%m%d-%H%M%S", now // 1000), now % 1000, core.random_token():sub(1, 6))
 end
 
 -- ---- files ----
 
 -- -> the object | nil, words; nil alone where there is no such file
 function M.read_json(path)
-  local file <close>, words, code = io.open(path, "rb")
+  local file <close>, words, code = fs.open(path)
   if not file then
     if code == ENOENT then return nil end
     return nil, words
@@ -79,20 +89,24 @@ end
 function M.write_json(path, doc)
   local ok, text = pcall(core.encode, doc)
   if not ok then return nil, core.error {kind = "invalid", message = tostring(text)} end
+  if #text >= JSON_MAX then
+    return nil, core.error {kind = "invalid", message = ("%d bytes of JSON are too much for a store: the most are %d")
+      :format(#text, JSON_MAX)}
+  end
   local written, words = fs.write(path, text .. "\n")
   if written then return true end
   return failed(words)
 end
 
--- The folder and those that it is in -> true | nil, err
-local function make_folders(path)
-  local ok, words, code = fs.mkdir(path)
+-- The folder and those that it is in; private: it is for nobody but this user -> true | nil, err
+local function make_folders(path, private)
+  local ok, words, code = fs.mkdir(path, private)
   if ok or code == EEXIST then return true end
   local parent = path:match "^(.+)/[^/]+/*$"
   if code ~= ENOENT or not parent then return failed(words) end
   local made, err = make_folders(parent)
   if not made then return nil, err end
-  ok, words, code = fs.mkdir(path)
+  ok, words, code = fs.mkdir(path, private)
   if ok or code == EEXIST then return true end
   return failed(words)
 end
@@ -109,7 +123,7 @@ end
 
 -- A file's bytes, in slices: pause() is called between them -> true | nil, err
 function M.copy(from, to, pause)
-  local source <close>, words = io.open(from, "rb")
+  local source <close>, words = fs.open(from)
   if not source then return failed(words) end
   local target, why = io.open(to, "wb")
   if not target then return failed(why) end
@@ -127,23 +141,42 @@ function M.link(from, to, pause)
   return M.copy(from, to, pause)
 end
 
--- What is in one folder, into another: made, and linked. skip(name) leaves out what is on top. -> true | nil, err
-function M.link_tree(from, to, pause, skip)
+local function bad_link(path, words)
+  return nil, core.error {kind = "job", message = ("%s is a link that %s"):format(path, words)}
+end
+
+-- What a symbolic link leads to is copied, for the link would lead nowhere from there -> true | nil, err
+local function take_link(source, target, pause, linked)
+  if core.file_info(source) then return M.copy(source, target, pause) end
+  if not core.list_dir(source) then return bad_link(source, "leads to no file") end
+  if linked then return bad_link(source, "is in a linked folder, and might lead back to it") end
+  local ok, words = fs.mkdir(target)
+  if not ok then return failed(words) end
+  return M.link_tree(source, target, pause, nil, true)
+end
+
+local function take_entry(source, target, pause, linked)
+  local found = fs.stat(source)
+  if not found then return failed(source .. " has gone") end
+  if found.type == "link" then return take_link(source, target, pause, linked) end
+  if found.type == "directory" then
+    local ok, words = fs.mkdir(target)
+    if not ok then return failed(words) end
+    return M.link_tree(source, target, pause, nil, linked)
+  end
+  return found.type == "other" or M.link(source, target, pause) -- a socket or a pipe is no part of a result
+end
+
+-- What is in one folder, into another: made, and linked. skip(name) leaves out what is on top; linked: the folder is
+-- reached by a symbolic link. -> true | nil, err (kind "job": it can never be taken)
+function M.link_tree(from, to, pause, skip, linked)
   local names, words = core.list_dir(from)
   if not names then return failed(words) end
   for _, name in ipairs(names) do
-    local source, target = from .. "/" .. name, to .. "/" .. name
-    local found, ok, err = fs.stat(source), true, nil
-    if not found then return failed(source .. " has gone") end
-    if skip and skip(name) then
-      ok = true
-    elseif found.type == "directory" then
-      ok, err = fs.mkdir(target)
-      if ok then ok, err = M.link_tree(source, target, pause) else return failed(err) end
-    elseif found.type ~= "other" then -- a socket or a pipe is no part of a result
-      ok, err = M.link(source, target, pause)
+    if not skip or not skip(name) then
+      local ok, err = take_entry(from .. "/" .. name, to .. "/" .. name, pause, linked)
+      if not ok then return nil, err end
     end
-    if not ok then return nil, err end
   end
   return true
 end
@@ -181,14 +214,31 @@ local function sweep(self, kind)
   end
 end
 
+-- The folder of that kind of objects -> true | nil, err
+local function prepare(self, kind)
+  local ok, err = make_folders(self.home, true)
+  if ok then ok, err = make_folders(self.home .. "/" .. kind) end
+  if ok then sweep(self, kind) end
+  return ok, err
+end
+
+-- A name that comes after all others of its kind. The last ones of the folder may be somebody's own.
+function Store:new_name(kind, prefix)
+  local last, latest = nil, 0
+  for _, name in ipairs((self:names(kind, nil, PAGE))) do
+    local time = time_in(name)
+    if time > latest then last, latest = name, time end
+  end
+  return prefix .. M.stamp(last)
+end
+
 -- A new, empty directory under its final name: for an object that has its own mark of being whole
 -- -> name, directory | nil, err
 function Store:reserve(kind, prefix)
-  local ok, err = make_folders(self.home .. "/" .. kind)
+  local ok, err = prepare(self, kind)
   if not ok then return nil, err end
-  sweep(self, kind)
   for _ = 1, 100 do
-    local name = prefix .. M.stamp()
+    local name = self:new_name(kind, prefix)
     local made, words, code = fs.mkdir(self:path(kind, name))
     if made then return name, self:path(kind, name) end
     if not TAKEN[code] then return failed(words) end
@@ -202,13 +252,30 @@ end}
 
 -- A new, empty directory that nobody sees: {dir}; publish it, or it goes with its <close> | nil, err
 function Store:stage(kind)
-  local ok, err = make_folders(self.home .. "/" .. kind)
+  local ok, err = prepare(self, kind)
   if not ok then return nil, err end
-  sweep(self, kind)
   local dir = self:path(kind, ".new-" .. core.random_token())
   local made, words = fs.mkdir(dir)
   if not made then return failed(words) end
   return setmetatable({dir = dir, kind = kind}, Stage)
+end
+
+local Claim = {__close = function(claim) fs.remove(claim.path) end}
+
+-- Something that only one may do at a time: the claim, which goes with its <close>; nil: somebody else is at it | nil,
+-- err. One that is so old that its holder must have been killed is taken over.
+function Store:claim(kind, name)
+  local ok, err = prepare(self, kind)
+  if not ok then return nil, err end
+  local path = self:path(kind, "." .. name)
+  local made, words, code = fs.mkdir(path)
+  if made then return setmetatable({path = path}, Claim) end
+  if not TAKEN[code] then return failed(words) end
+  local found = fs.stat(path)
+  if found and math.abs(core.wall() - found.mtime) > CLAIM then -- less than nothing: the clock was set back
+    local gone = self:path(kind, ".old-" .. core.random_token())
+    if fs.rename(path, gone) then fs.remove(gone) end -- of several who come, one succeeds
+  end
 end
 
 -- It appears under that name -> true | nil, err (kind "conflict": there is one)

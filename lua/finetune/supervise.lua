@@ -20,6 +20,8 @@ local CORE = "finetune.core"
 local START_TIME = 60 -- seconds that starting the runner may take: it only forks and takes a lock
 local TAIL = 4096 -- bytes at the end of a log in which its last words are looked for
 local WORDS = 400 -- bytes of them that an error repeats
+local RETRY, PAUSE = 1, 0.02 -- seconds in which the next step should have begun; and between two looks
+local ENOENT, ESRCH = 2, 3
 local SIGNALS = {[6] = "SIGABRT", [8] = "SIGFPE", [9] = "SIGKILL: somebody killed it, or memory ran out",
   [11] = "SIGSEGV", [13] = "SIGPIPE", [15] = "SIGTERM", [25] = "SIGXFSZ"}
 
@@ -56,7 +58,7 @@ local function text(value) return type(value) == "string" and value or nil end
 
 -- What may be shown of bytes that anybody wrote: UTF-8, in one line, without control characters
 function M.plain(words, most)
-  words = words:gsub("[%s%c]+", " "):match "^%s*(.-)%s*$"
+  words = words:gsub("\xC2[\x80-\x9F]", " "):gsub("[%s%c]+", " "):match "^%s*(.-)%s*$" -- U+0080 to U+009F are such
   if #words > most then words = "..." .. words:sub(-most) end
   if utf8.len(words) then return words end
   return (words:gsub("[\128-\255]", "?"))
@@ -64,7 +66,7 @@ end
 
 -- The last line of the job's log (or another file of it) that says anything, or nil
 function M.last_words(dir, name)
-  local file <close> = io.open(dir .. "/" .. (name or "log"), "rb")
+  local file <close> = fs.open(dir .. "/" .. (name or "log"))
   local size = file and file:seek "end"
   if not size or size == 0 or not file:seek("set", math.max(0, size - TAIL)) then return nil end
   local last
@@ -123,7 +125,9 @@ end
 
 local function exists(path) return fs.stat(path) ~= nil end
 
-local function alive(dir, started)
+-- The state of a job whose runner holds the lock
+function M.alive(dir)
+  local started = store.read_json(dir .. "/started.json") or {}
   local status = started.pid and "running" or "queued"
   if exists(dir .. "/cancel") then
     status = "cancelling"
@@ -138,14 +142,11 @@ end
 function M.state(dir)
   local state = ending(dir)
   if state then return state end
-  local holder, words = core.lock_holder(dir .. "/lock")
-  if holder == nil then
-    if exists(dir .. "/lock") then return nil, words end
-    return nil
-  end
-  local started = store.read_json(dir .. "/started.json") or {}
-  if holder then return alive(dir, started) end
-  return ending(dir) or lost(dir, started) -- it may have ended since the first look
+  local holder, words, code = core.lock_holder(dir .. "/lock")
+  if holder == nil then return nil, code ~= ENOENT and words or nil end
+  if holder then return M.alive(dir) end
+  -- it may have ended since the first look
+  return ending(dir) or lost(dir, store.read_json(dir .. "/started.json") or {})
 end
 
 -- ---- signals ----
@@ -172,26 +173,41 @@ function M.cancel(dir)
   return true
 end
 
+-- Sends the running step that signal. Between two steps there is none for a moment: the next one is waited for.
+-- -> true | nil, err (kind "conflict": nothing runs)
+local function tell(dir, signal, sleep)
+  local limit = core.now() + RETRY
+  repeat
+    local pid = group(dir)
+    if not pid then break end
+    local told, words, code = core.kill(-pid, signal)
+    if told then return true end
+    if code ~= ESRCH then return store.failed(words) end
+    sleep(PAUSE)
+  until core.now() > limit
+  return nil, core.error {kind = "conflict", message = "no step of the job runs: only a running job can be paused"}
+end
+
 -- Stops the processes of the running step, where there is one. The mark comes first: a job that is said to be paused
--- and runs ends some day, one that is said to run and is stopped never does. -> true | nil, err
-function M.pause(dir)
-  local pid = group(dir)
-  if not pid then return nil, core.error {kind = "conflict", message = "the job has not begun: only a running job " ..
-    "can be paused"} end
+-- and runs ends some day, one that is said to run and is stopped never does. sleep(seconds). -> true | nil, err
+function M.pause(dir, sleep)
+  if exists(dir .. "/cancel") then
+    return nil, core.error {kind = "conflict", message = "the job is being cancelled"}
+  end
+  if not group(dir) then
+    return nil, core.error {kind = "conflict", message = "the job has not begun: only a running job can be paused"}
+  end
   local ok, err = mark(dir, "paused")
-  if not ok then return nil, err end
-  local told, words = core.kill(-pid, "STOP")
-  if told then return true end
-  fs.remove(dir .. "/paused")
-  return store.failed(words)
+  if ok then ok, err = tell(dir, "STOP", sleep) end
+  if not ok then fs.remove(dir .. "/paused") end
+  return ok, err
 end
 
 -- -> true | nil, err
-function M.resume(dir)
-  local pid = group(dir)
-  if pid then
-    local told, words = core.kill(-pid, "CONT")
-    if not told then return store.failed(words) end
+function M.resume(dir, sleep)
+  if group(dir) then
+    local ok, err = tell(dir, "CONT", sleep)
+    if not ok and err.kind ~= "conflict" then return nil, err end
   end
   fs.remove(dir .. "/paused")
   return true

@@ -17,6 +17,7 @@ local CHUNK = 65536 -- bytes read at a time
 local LINE = 65536 -- bytes: a longer line is no event
 local REACH = 8 * 1024 * 1024 -- bytes that one page looks through at most
 local LOG_MOST = 32 * 1024 * 1024 -- bytes of a log that are looked through for events: the first ones
+local COUNT_MOST = 200000 -- events of a log: more are not read, for they cost some 10 us each
 local KEPT = 10000 -- events of a log that are kept in memory: between that many and twice as many
 local MESSAGE = 2000 -- bytes of a message
 
@@ -59,9 +60,18 @@ function M.event(id, raw)
     data = has_numbers and data or nil, raw = raw}
 end
 
+-- What is no number in JSON, but in the files of many trainers: "loss": NaN
+local function without_nan(line)
+  for _, word in ipairs {"NaN", "Infinity"} do
+    line = line:gsub("([:%[,]%s*)%-?" .. word .. "%f[%s,}%]]", "%1null")
+  end
+  return line
+end
+
 local function decoded(line)
   if #line > LINE or line:byte() ~= 123 then return nil end -- "{"
   local raw = core.decode(line)
+  if raw == nil then raw = core.decode(without_nan(line)) end
   return type(raw) == "table" and raw or nil
 end
 
@@ -88,9 +98,17 @@ local function split(text, start)
   return first, first <= LINE and text:sub(1, first - 1) or "\n" -- too long: as if it were empty
 end
 
--- The events of the file that begin before that place (nil: its end), the newest first, at most n
+-- Where the search was given up, as an event, behind which it goes on: a page must not cost the whole file
+local function given_up(place)
+  return {id = ("e-%d"):format(place), level = "warn", type = "message", raw = {},
+    message = ("%d MB without an event: a trainer writes one a line, each less than %d KB"):format(REACH >> 20,
+      LINE >> 10)}
+end
+
+-- The events of the file that begin before that place (nil: its end), the newest first, at most n; and whether the last
+-- one only says that the search was given up there
 function M.file(path, before, n)
-  local list, file <close> = {}, io.open(path, "rb")
+  local list, file <close> = {}, core.fs.open(path)
   local size = file and file:seek "end"
   if not size then return list end
   local place = math.min(before or size, size)
@@ -104,21 +122,24 @@ function M.file(path, before, n)
     take_lines(list, n, text, first, start)
     place = start
   end
-  return list
+  if #list > 0 or place == 0 or n == 0 then return list end
+  list[1] = given_up(place)
+  return list, true
 end
 
 -- ---- a log that a recipe reads ----
 
 -- What was read so far: offset (of the log), size (of the events as lines), list, last
-function M.new_log() return {offset = 0, size = 0, list = {}, lines = nil, rest = ""} end
+function M.new_log() return {offset = 0, size = 0, count = 0, list = {}, lines = nil, rest = ""} end
 
 local function keep(log, raw)
-  raw.time = nil -- a log has none, and two readers would make two of it
+  if log.count >= COUNT_MOST then return end
+  raw.time = nil -- a log has none, and an event's place, its id, must be the same for two readers
   local ok, line = pcall(core.encode, raw)
   if not ok then return end
   if #log.list >= 2 * KEPT then log.list = table.move(log.list, KEPT + 1, 2 * KEPT, 1, {}) end
-  log.list[#log.list + 1] = {at = log.size, raw = raw}
-  log.size, log.last = log.size + #line + 1, raw
+  log.list[#log.list + 1] = {at = log.size, raw = raw, heard = math.floor(core.wall())}
+  log.size, log.count, log.last = log.size + #line + 1, log.count + 1, raw
   if log.lines then log.lines[#log.lines + 1] = line end
 end
 
@@ -136,9 +157,9 @@ end
 
 -- Reads what is new in job.dir/log, in slices: pause() is called between them
 function M.read_log(log, job, recipe, pause)
-  local file <close> = io.open(job.dir .. "/log", "rb")
+  local file <close> = core.fs.open(job.dir .. "/log")
   if not file or not file:seek("set", log.offset) then return log end
-  while log.offset < LOG_MOST do
+  while log.offset < LOG_MOST and log.count < COUNT_MOST do
     local text = file:read(CHUNK)
     if not text then break end
     log.offset = log.offset + #text
@@ -154,7 +175,11 @@ function M.of_log(log, before, n)
   for i = #log.list, 1, -1 do
     local item = log.list[i]
     if #list >= n then break end
-    if not before or item.at < before then list[#list + 1] = M.event(("e-%d"):format(item.at), item.raw) end
+    if not before or item.at < before then
+      local event = M.event(("e-%d"):format(item.at), item.raw)
+      event.created_at = item.heard -- so long ago, at least
+      list[#list + 1] = event
+    end
   end
   return list
 end

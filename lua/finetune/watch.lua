@@ -115,14 +115,22 @@ local function book(self, poll, asked)
   return at
 end
 
+-- How many polls sleep that a listing could answer
+local function sleepers(watch, now)
+  local n = 0
+  for at, slot in pairs(watch.slots) do n = n + (at > now and slot.n or 0) end
+  return n
+end
+
 -- Sleeps until the next poll; false when the deadline is there
 function M.pause(self, poll)
   if poll.limit <= core.now() then return false end
   wait.ready()
   local trouble = poll.trouble
   local at = book(self, poll, trouble and trouble.retry_after or 0)
+  local others = poll.near and sleepers(watches[self], core.now()) or 0
   wait.await(polls.sleep(at - core.now()))
-  polls.grow(poll)
+  polls.grow(poll, others)
   return core.now() < poll.limit
 end
 

@@ -13,12 +13,14 @@
 -- {seed}, {suffix}  of create_job
 -- {NAME}      the hyperparameter NAME; {{NAME}} is {NAME}, as it is
 -- A placeholder that has no value is an error; so is a hyperparameter, a seed or a validation file that the command
--- does not use, for it would change nothing. Checkpoints are folders {output}/checkpoint-N.
+-- does not use, for it would change nothing. Checkpoints are folders {output}/checkpoint-N, and no part of the model.
 --
 -- sample_command: {model} is the folder with what the trainer left; {prompt}, {max_tokens}, {temperature} are sample's
 -- parameters. The prompt is also its standard input, or the messages as one line of JSON. What it prints is the text.
 
 local core = require "finetune.core"
+local models = require "finetune.store.models"
+local store = require "finetune.store"
 local tail = require "finetune.tail"
 
 local function invalid(param, format, ...)
@@ -45,7 +47,10 @@ end
 -- -> the argument vector, the names that are used | nil, err
 local function fill(what, command, values)
   local argv, used = {}, {}
-  for i, word in ipairs(command) do argv[i] = expand(word, values, used) end
+  for i, word in ipairs(command) do
+    argv[i] = expand(word, values, used)
+    if argv[i]:find "%z" then return invalid(what, "%s[%d] has a NUL in a value, which no program can get", what, i) end
+  end
   if used[1] then
     return invalid(what, "%s has {%s}, which has no value here: a hyperparameter of that name, a seed, or a "
       .. "validation file was not given", what, used[1])
@@ -75,7 +80,9 @@ local R = {
   checkpoints = true,
 }
 
-local KNOWN = {command = true, sample_command = true, hyperparameters = true}
+local KNOWN = {command = true, sample_command = true, hyperparameters = true, seed = true}
+local OWN = {training = true, validation = true, output = true, events = true, dir = true, model = true, seed = true,
+  suffix = true} -- placeholders that no hyperparameter can have
 
 function R.settings(ctx, p)
   for name in pairs(p) do
@@ -88,6 +95,9 @@ function R.settings(ctx, p)
   for name, value in pairs(p.hyperparameters or {}) do
     if type(name) ~= "string" or type(value) == "table" or type(value) == "function" then
       return invalid("hyperparameters", "hyperparameters must be names and plain values")
+    elseif OWN[name] then
+      return invalid("hyperparameters." .. name, "{%s} has a value of its own: give the hyperparameter another name",
+        name)
     end
   end
   return {command = command, sample_command = sample, hyperparameters = p.hyperparameters}
@@ -119,8 +129,11 @@ function R.steps(job)
 end
 
 function R.result(job)
-  if #(core.list_dir(job.out) or {}) == 0 then
-    return nil, core.error {kind = "job", message = "the command left nothing in {output}: there is no model"}
+  local left = 0
+  for _, name in ipairs(core.list_dir(job.out) or {}) do left = left + (models.is_checkpoint(name) and 0 or 1) end
+  if left == 0 then
+    return nil, core.error {kind = "job", message = "the command left nothing in {output} (but for checkpoints): "
+      .. "there is no model"}
   end
   local last = tail.file(job.dir .. "/events.jsonl", nil, 1)[1]
   return {metrics = last and last.data}
@@ -129,7 +142,7 @@ end
 local SAMPLE = {"prompt", "max_tokens", "temperature"}
 
 function R.sample(model, p)
-  local command = p.sample_command or (model.settings or {}).sample_command
+  local command = p.sample_command or store.object(model.settings).sample_command
   if not command then
     return invalid("sample_command", "this model has no sample_command: give one to sample, or to create_job")
   end

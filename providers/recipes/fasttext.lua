@@ -10,6 +10,7 @@
 
 local core = require "finetune.core"
 local evaluate = require "finetune.evaluate"
+local labels = require "finetune.store.labels"
 local mapping = require "finetune.mapping"
 local store = require "finetune.store"
 
@@ -17,7 +18,6 @@ local MOST_LABELS, LEAST_EXAMPLES = 200, 3 -- a closed set of labels has at most
 local LABEL_BYTES = 200
 local KEPT = 2 -- of each label, the first so many examples are trained on and never held out
 local HELD_OUT = 0.1 -- share of the training file that is kept back where there is no validation file
-local SLICE = 200 -- examples between two pauses
 local CUTOFF = 10000 -- words and subwords in a quantized model
 local SHOWN = 12 -- labels, and confusions, that an event tells
 
@@ -26,6 +26,8 @@ local SHOWN = 12 -- labels, and confusions, that an event tells
 local DEFAULTS = {learning_rate = 0.5, word_ngrams = 2, minn = 3, maxn = 5, dim = 30, bucket = 50000, min_count = 1,
   threads = 1, loss = "softmax"}
 local MOST_EPOCHS, LEAST_EPOCHS, VISITS = 50, 5, 100000 -- epochs; examples that all epochs together look at
+
+local START, BYTE, EXAMPLE = 0.2, 6e-8, 350 -- seconds at all, and a byte and epoch; bytes of an example
 
 local NOT_CLOSED = "fasttext trains a classifier for a closed set of labels, and %s; for free answers take a recipe "
   .. "that trains a language model: 'trl', or 'command' with a trainer of your own"
@@ -37,119 +39,64 @@ local R = {
   install = "apt install fasttext (Debian, Ubuntu), brew install fasttext",
   models = {{id = "fasttext", description = "a new text classifier (no language model)"}},
   checkpoints = "fastText keeps none: its trainings are short",
+  reads_only = true,
 }
 
-R.settings = mapping.mapping {
+local HYPERPARAMETERS = {
+  n_epochs = {"n_epochs", integer = true, least = 1, most = 10000},
+  learning_rate = {"learning_rate", above = 0, most = 10},
+  word_ngrams = {"word_ngrams", integer = true, least = 1, most = 5},
+  minn = {"minn", integer = true, least = 0, most = 10},
+  maxn = {"maxn", integer = true, least = 0, most = 10},
+  dim = {"dim", integer = true, least = 1, most = 1000},
+  bucket = {"bucket", integer = true, least = 1, most = 10000000},
+  min_count = {"min_count", integer = true, least = 1, most = 1000000},
+  threads = {"threads", integer = true, least = 1, most = 256},
+  loss = {"loss", values = {softmax = true, hs = true, ova = true}},
+  quantize = {"quantize", type = "boolean"},
+  held_out = {"held_out", number = true, least = 0, most = 0.5},
+}
+
+-- What is not known is refused in these words: there is no `extra` that could take it
+local function known()
+  local names = {}
+  for name in pairs(HYPERPARAMETERS) do names[#names + 1] = name end
+  table.sort(names)
+  return "is not known to the recipe fasttext, whose hyperparameters are: " .. table.concat(names, ", ")
+end
+
+local read = mapping.mapping {
   service = "the recipe fasttext",
   fields = {model = {}, recipe = {}, training_file = {}, validation_file = {}, suffix = {}, metadata = {}, token = {},
     seed = {"seed", integer = true, least = 0, most = 2147483647}},
-  hyperparameters = {
-    n_epochs = {"n_epochs", integer = true, least = 1, most = 10000},
-    learning_rate = {"learning_rate", above = 0, most = 10},
-    word_ngrams = {"word_ngrams", integer = true, least = 1, most = 5},
-    minn = {"minn", integer = true, least = 0, most = 10},
-    maxn = {"maxn", integer = true, least = 0, most = 10},
-    dim = {"dim", integer = true, least = 1, most = 1000},
-    bucket = {"bucket", integer = true, least = 1, most = 10000000},
-    min_count = {"min_count", integer = true, least = 1, most = 1000000},
-    threads = {"threads", integer = true, least = 1, most = 256},
-    loss = {"loss", values = {softmax = true, hs = true, ova = true}},
-    quantize = {"quantize", type = "boolean"},
-    held_out = {"held_out", number = true, least = 0, most = 0.5},
-  },
-  refuse = {batch_size = "is not fastText's: it learns from one example at a time"},
+  hyperparameters = HYPERPARAMETERS,
+  refuse = setmetatable({batch_size = "is not fastText's: it learns from one example at a time"}, {__index = known}),
 }
 
+local function invalid(param, format, ...)
+  return nil, core.error {kind = "invalid", param = param, message = param .. " " .. format:format(...)}
+end
+
+-- Lengths of subwords that cannot be; maxn = 0 alone is fastText's way to say that there are none
+local function wrong_subwords(settings)
+  local minn, maxn = settings.minn or DEFAULTS.minn, settings.maxn or DEFAULTS.maxn
+  return minn > maxn and not (maxn == 0 and (settings.minn or 0) == 0)
+end
+
+function R.settings(ctx, params)
+  if params.extra ~= nil then
+    return invalid("extra", "is not for the recipe fasttext: everything that it can be told is a hyperparameter")
+  end
+  local settings, err = read(ctx, params)
+  if not settings then return nil, err end
+  if wrong_subwords(settings) then
+    return invalid("hyperparameters.minn", "must not be more than maxn: they are %d and %d, given or by default",
+      settings.minn or DEFAULTS.minn, settings.maxn or DEFAULTS.maxn)
+  end
+  return settings
+end
+
 local function failed(kind, format, ...) return nil, core.error {kind = kind, message = format:format(...)} end
-
--- ---- text and labels, as fastText reads them ----
-
-local LOWER = {}
-for byte = 65, 90 do LOWER[string.char(byte)] = string.char(byte + 32) end
-
--- One line: lower case (of ASCII, whatever the locale is), each sign a word of its own, no control characters.
--- So no text can begin a line of its own, nor have a word that begins with __label__ or is fastText's </s>.
-local function clean(text)
-  text = text:gsub("[A-Z]", LOWER):gsub("[!-/:-@[-`{-~]", " %0 ")
-  return (text:gsub("[\0-\32\127]+", " "):match "^ ?(.-) ?$")
-end
-
--- Labels are percent-encoded: one word, from which the label can be had again
-local function unescape(word)
-  return (word:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
-end
-
--- A message's text | nil, words
-local function content_of(message)
-  local content, parts = message.content, {}
-  if type(content) == "string" then return content end
-  for i, part in ipairs(type(content) == "table" and content or {}) do
-    local text = type(part) == "table" and part.text
-    if type(text) ~= "string" then return nil, "a user message has a part that is no text" end
-    parts[i] = text
-  end
-  if not parts[1] then return nil, "a user message has no text" end
-  return table.concat(parts, " ")
-end
-
--- What the user says in these messages -> one line | nil, words
-local function text_of(messages)
-  local said = {}
-  for _, message in ipairs(messages) do
-    if type(message) == "table" and message.role == "user" then
-      local text, words = content_of(message)
-      if not text then return nil, words end
-      said[#said + 1] = text
-    end
-  end
-  if not said[1] then return nil, "there is no user message" end
-  return clean(table.concat(said, " "))
-end
-
--- ---- the examples of a file ----
-
-local function read_line(line)
-  local doc, words = core.decode(line)
-  if doc == nil then return nil, words end
-  local example, wrong = evaluate.example_of(doc)
-  if not example then return nil, wrong end
-  local text, why = text_of(example.messages)
-  if not text then return nil, why end
-  return text, example.expected
-end
-
--- take(text, label) -> true | nil, words; for every example, with pauses -> true | nil, err
-local function each_example(job, path, take)
-  local file <close>, words = io.open(path, "rb")
-  if not file then return failed("data", "%s", words) end
-  local number = 0
-  for line in file:lines() do
-    number = number + 1
-    local text, label = read_line(line)
-    local ok, why = true, label
-    if text then ok, why = take(text, label) elseif not line:find "%S" then text = "" end
-    if not text or not ok then return failed("data", "line %d of the data: %s", number, why) end
-    if number % SLICE == 0 then job.pause() end
-  end
-  return true
-end
-
--- ---- held out or not: by the seed and the text, so that equal texts are on one side ----
-
--- Mixes 64 bits (the constants are SplitMix64's)
-local function mix(x)
-  x = (x ~ (x >> 30)) * 0xbf58476d1ce4e5b9
-  x = (x ~ (x >> 27)) * 0x94d049bb133111eb
-  return x ~ (x >> 31)
-end
-
--- 0 <= number < 1
-local function chance(seed, text)
-  local x = mix(seed + 0x9e3779b97f4a7c15)
-  text = text .. ("\0"):rep(-#text % 8)
-  for i = 1, #text, 8 do x = mix(x ~ string.unpack("<i8", text, i)) end
-  return (x >> 11) * 2.0 ^ -53
-end
 
 -- ---- layout ----
 
@@ -189,23 +136,13 @@ local function check_labels(count)
   return true
 end
 
--- A file to write: add(label, text) -> true | nil, words
-local function writer(path)
-  local file, words = io.open(path, "wb")
-  if not file then return nil, words end
-  return setmetatable({
-    add = function(label, text) return file:write("__label__", core.escape(label), " ", text, "\n") end,
-    close = function() return file:close() end,
-  }, {__close = function() if io.type(file) == "file" then file:close() end end})
-end
-
 -- The training file: into train.txt, and by chance into held_out.txt
 local function split(job, count, train, held)
   local share = job.validation and 0 or job.settings.held_out or HELD_OUT
-  return each_example(job, job.training, function(text, label)
+  return labels.each_example(job, job.training, function(text, label)
     local ok, words = count_label(count, label)
     if not ok then return nil, words end
-    local keep = share == 0 or count.labels[label] <= KEPT or chance(job.seed or 0, text) >= share
+    local keep = share == 0 or count.labels[label] <= KEPT or labels.chance(job.seed or 0, text) >= share
     local key = keep and "examples" or "held_out"
     count[key] = count[key] + 1
     return (keep and train or held).add(label, text)
@@ -214,22 +151,27 @@ end
 
 local function validate(job, count, held)
   if not job.validation then return true end
-  return each_example(job, job.validation, function(text, label)
+  return labels.each_example(job, job.validation, function(text, label)
     if #label == 0 or #label > LABEL_BYTES then return nil, "the answer is no label" end
     count.held_out = count.held_out + 1
     return held.add(label, text)
   end)
 end
 
-local function epochs_of(job, count)
-  if job.settings.n_epochs then return job.settings.n_epochs end
-  return math.max(LEAST_EPOCHS, math.min(MOST_EPOCHS, VISITS // math.max(count.examples, 1)))
+local function epochs_for(examples)
+  return math.max(LEAST_EPOCHS, math.min(MOST_EPOCHS, VISITS // math.max(examples, 1)))
+end
+
+-- Seconds that one core needs, where nothing has been trained yet: seen with the demo's data
+function R.guess(bytes, params)
+  local epochs = math.tointeger(store.number(store.object(params.hyperparameters).n_epochs))
+  return START + BYTE * bytes * (epochs or epochs_for(bytes // EXAMPLE))
 end
 
 local function write_files(job, count)
-  local train <close>, words = writer(job.dir .. "/train.txt")
+  local train <close>, words = labels.writer(job.dir .. "/train.txt")
   if not train then return failed("server", "%s", words) end
-  local held <close>, why = writer(job.dir .. "/held_out.txt")
+  local held <close>, why = labels.writer(job.dir .. "/held_out.txt")
   if not held then return failed("server", "%s", why) end
   local ok, err = split(job, count, train, held)
   if ok then ok, err = validate(job, count, held) end
@@ -261,7 +203,7 @@ function R.layout(job)
   if ok then ok, err = check_labels(count) end
   if not ok then return nil, err end
   local laid = {examples = count.examples, held_out = count.held_out, labels = count.n,
-    epochs = epochs_of(job, count)}
+    epochs = job.settings.n_epochs or epochs_for(count.examples)}
   if job.base then
     laid.dim, err = link_base(job)
     if not laid.dim then return nil, err end
@@ -363,7 +305,7 @@ end
 -- "__label__x 0.98" -> label, probability
 local function prediction(line)
   local word, number = line:match "^__label__(%S+) (%S+)"
-  if word then return unescape(word), tonumber(number) end
+  if word then return labels.unescape(word), tonumber(number) end
 end
 
 local function score(job)
@@ -374,7 +316,7 @@ local function score(job)
   return evaluate.score(function()
     local line, predicted = held:read "l", predictions:read "l"
     if not line or not predicted then return nil end
-    return unescape(line:match "^__label__(%S*)" or ""), prediction(predicted) or ""
+    return labels.unescape(line:match "^__label__(%S*)" or ""), prediction(predicted) or ""
   end)
 end
 
@@ -434,7 +376,11 @@ function R.sample(model, params)
   local top = params.top_k or -1
   if params.top_k and top < 1 then return failed("invalid", "top_k must be at least 1") end
   local text, words
-  if params.messages then text, words = text_of(params.messages) else text = params.prompt and clean(params.prompt) end
+  if params.messages then
+    text, words = labels.text_of(params.messages)
+  else
+    text = params.prompt and labels.clean(params.prompt)
+  end
   if not text then return failed("invalid", "%s", words or "messages or prompt is missing") end
   local path = model.dir .. "/model.bin"
   if not core.fs.stat(path) then path = model.dir .. "/model.ftz" end
@@ -445,7 +391,7 @@ end
 function R.parse(output)
   local best, probabilities = nil, {}
   for word, number in output:gmatch "__label__(%S+) (%S+)" do
-    local label = unescape(word)
+    local label = labels.unescape(word)
     best = best or label
     probabilities[label] = tonumber(number)
   end

@@ -2,7 +2,7 @@
 -- by its command `trl sft`. Tried with TRL 1.16 (`make test-trl`).
 --
 --   provider:create_job {recipe = "trl", model = "Qwen/Qwen3-0.6B", training_file = file,
---     hyperparameters = {n_epochs = 1, lora_r = 8}}
+--     hyperparameters = {n_epochs = 1, lora_rank = 8}}
 --
 -- `model` is a name of the Hugging Face Hub, the absolute path of a folder, or a local model (whole, not an adapter).
 -- Everything else that TRL's configuration knows is given under `extra`, by TRL's names. Whoever has no GPU gives
@@ -24,6 +24,7 @@ local R = {
   install = "pip install trl peft, in a virtual environment whose bin/ is in PATH",
   any_model = true,
   checkpoints = true,
+  reads_only = true,
 }
 
 local function failed(kind, format, ...) return nil, core.error {kind = kind, message = format:format(...)} end
@@ -59,6 +60,7 @@ local read = mapping.mapping {
     assistant_only_loss = flag "assistant_only_loss",
     lora = flag "use_peft",
     lora_r = count "lora_r",
+    lora_rank = count "lora_r",
     lora_alpha = count "lora_alpha",
     lora_dropout = {"lora_dropout", least = 0, most = 1},
     lora_target_modules = {"lora_target_modules", to = modules},
@@ -195,8 +197,8 @@ end
 function R.events(job, text, last)
   local list, step = {}, last and last.step or 0
   for line in text:gmatch "[^\r\n]+" do
-    local event = event_of(job, numbers_of(line), step)
-    list[#list + 1] = event
+    local event = line:byte() == 123 and event_of(job, numbers_of(line), step) -- "{"
+    list[#list + 1] = event or nil
     step = event and event.step or step
   end
   return list

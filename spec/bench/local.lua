@@ -2,9 +2,10 @@
 -- As a program of its own it is the client that is measured:
 --   lua spec/bench/local.lua make HOME N        a store with N finished jobs
 --   lua spec/bench/local.lua look HOME          -> ms of the first page, ms of it again, us of one status
---   lua spec/bench/local.lua follow HOME N S    N running jobs, followed for S seconds -> CPU seconds, events
+--   lua spec/bench/local.lua follow HOME N S    N running jobs, followed for S seconds -> CPU seconds, events, and how
+--                                               late they came (s): the median, the latest
 
-local JOBS, FOLLOWED, SECONDS = 10000, 100, 20
+local JOBS, FOLLOWED, SECONDS = 10000, 100, 40
 local FIRST_PAGE, STATUS, SHARE = 5, 100, 1 -- goals: ms, us, % of a core
 
 local function load()
@@ -59,7 +60,7 @@ function client.look(home)
   print(first, median(again), median(status) * 1e3)
 end
 
-local TRAINER = 'i=0; while :; do i=$((i+1)); echo "{\\"step\\":$i,\\"loss\\":0.5}" >>"$2"; sleep 1; done'
+local TRAINER = 'while :; do echo "{\\"time\\":$(date +%s.%N),\\"loss\\":0.5}" >>"$2"; sleep 1; done'
 
 local function start(finetune, provider, home, n)
   local path = home .. "/data.jsonl"
@@ -79,17 +80,19 @@ function client.follow(home, n, seconds)
   local finetune, core = load()
   os.execute(("mkdir -p '%s'"):format(home))
   local provider = assert(finetune.create_provider("local", {home = home, slot_count = 1000, grace = 1}))
-  local jobs, events = start(finetune, provider, home, tonumber(n)), 0
+  local jobs, late = start(finetune, provider, home, tonumber(n)), {}
   local began = os.clock()
   finetune.map(jobs, function(job)
-    for _ in provider:follow(job, {timeout = tonumber(seconds)}) do events = events + 1 end
+    for event in provider:follow(job, {timeout = tonumber(seconds)}) do
+      if event.type == "metrics" then late[#late + 1] = core.wall() - event.raw.time end
+    end
   end, {concurrency = #jobs})
   local used = os.clock() - began
   for _, job in ipairs(jobs) do
     local pid = core.lock_holder(("%s/jobs/%s/lock"):format(home, job.id))
     if pid then core.kill(pid, "TERM") end
   end
-  print(used, events)
+  print(used, #late, median(late), late[#late])
 end
 
 -- ---- the section ----
@@ -110,9 +113,12 @@ local function section(kit)
   kit.row("list_jobs, first page of a new process", "", "", median(first), FIRST_PAGE, " ms")
   kit.row("list_jobs, first page again", "", "", median(again), FIRST_PAGE, " ms")
   kit.row("get_job", "", "", median(status), STATUS, " us")
-  local used, events = run("follow", home .. "-2", FOLLOWED, SECONDS):match "(%S+)%s+(%S+)"
-  kit.row(("following %d running jobs, %s events"):format(FOLLOWED, events), "", "", tonumber(used) / SECONDS * 100,
-    SHARE, " %")
+  for i, n in ipairs {1, FOLLOWED} do
+    local used, events, late, latest = run("follow", ("%s-2/%d"):format(home, i), n, SECONDS)
+      :match "(%S+)%s+(%S+)%s+(%S+)%s+(%S+)"
+    kit.row(("following %d running job%s with an event a second: %s events, %.1f s late, at most %.1f s"):format(n,
+      n > 1 and "s" or "", events, late, latest), "", "", tonumber(used) / SECONDS * 100, SHARE, " %")
+  end
   os.execute(("rm -rf '%s' '%s-2'"):format(home, home))
 end
 

@@ -39,14 +39,35 @@ local function run_second()
   while not core.fs.stat(home .. "/jobs/job-2/started.json") do shell.run "sleep 0.01" end
 end
 
+-- What is in the folder of job-1 while it has that status. Its lock is held: it is the same file as that of job-2. No
+-- process has that number.
+local LIVE = {
+  queued = {},
+  running = {["started.json"] = {pid = 4194304, started_at = 1790000001}},
+  paused = {["started.json"] = {pid = 4194304, started_at = 1790000001}, paused = ""},
+  cancelling = {["started.json"] = {pid = 4194304, started_at = 1790000001}, cancel = ""},
+  finalizing = {["exit.json"] = {reason = "exited", code = 0, step = 1, finished_at = 1790000002}},
+}
+
+local function make_first(status)
+  local dir = home .. "/jobs/job-1"
+  shell.must(("rm -rf %s; mkdir -p %s"):format(shell.quote(dir), shell.quote(dir)))
+  if not LIVE[status] then return write("jobs/job-1/state.json", ended(status)) end
+  local doc = spec "job-1"
+  if status == "finalizing" then doc.recipe = "that-is-not-here" end -- so nobody can say yet what became of it
+  write("jobs/job-1/spec.json", doc)
+  shell.must(("ln %s/jobs/job-2/lock %s/lock"):format(shell.quote(home), shell.quote(dir)))
+  for name, text in pairs(LIVE[status]) do write("jobs/job-1/" .. name, text) end
+end
+
 local function service(state)
   write("files/file-1/data.jsonl", EXAMPLE)
   write("files/file-1/file.json", {id = "file-1", filename = "a.jsonl", purpose = "fine-tune", bytes = #EXAMPLE,
     created_at = 1790000000})
   write("models/model-1/model.json", {recipe = "command", base = "command", created_at = 1790000002,
     settings = {sample_command = {"cat"}}})
-  write("jobs/job-1/state.json", ended(state.status))
   run_second()
+  make_first(state.status)
   return function() error("local sends no request", 0) end
 end
 

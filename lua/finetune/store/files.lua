@@ -32,7 +32,10 @@ function M.need(store, id)
   local file, err = M.load(store, id)
   if file then return file end
   if err then error(err, 0) end
-  return assert(stores.missing("file", id))
+  local _, missing = stores.missing("file", id)
+  if core.file_info(id) then missing.message = missing.message .. ", but one on this disk: upload_file takes it, and "
+    .. "what it returns is the file that is meant" end
+  error(missing, 0)
 end
 
 -- Where its bytes are
@@ -46,7 +49,11 @@ local function take_data(ctx, p, path)
     assert(stores.copy(p.path, path, stores.pauser(ctx)))
     return {}
   end
-  local report = assert(ctx.provider:prepare_data {path = p.path, output = path})
+  local report, err = ctx.provider:prepare_data {path = p.path, output = path}
+  if not report then
+    err.op = "upload_file" -- which is what was called
+    error(err, 0)
+  end
   return {format = report.format, examples = report.written}
 end
 
@@ -56,7 +63,7 @@ function M.upload(ctx, store, p)
   local path = stage.dir .. "/data.jsonl"
   local found = take_data(ctx, p, path)
   local size = assert(ctx.file_info(path)).size
-  local id = "file-" .. stores.stamp()
+  local id = store:new_name("files", "file-")
   local doc = {id = id, filename = p.filename or p.path:match "[^/]*$", purpose = p.purpose or "fine-tune",
     bytes = size, created_at = seconds(core.wall()), format = found.format, examples = found.examples}
   if not utf8.len(doc.filename) then doc.filename = supervise.plain(doc.filename, 255) end
@@ -83,7 +90,7 @@ function M.download(ctx, store, p)
   if file.status ~= "processed" then return ctx.fail("data", "%s: %s", file.id, file.error) end
   if file.bytes > most then return ctx.fail("decode", "the file has %d bytes, more than %d", file.bytes, most) end
   if not p.output then
-    local source <close> = io.open(path, "rb")
+    local source <close> = core.fs.open(path)
     return source and source:read "a" or stores.missing("file", p.file_id)
   end
   local part = ("%s.%s.part"):format(p.output, core.random_token():sub(1, 8))

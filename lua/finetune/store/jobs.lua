@@ -7,6 +7,7 @@ local core = require "finetune.core"
 local files = require "finetune.store.files"
 local heard = require "finetune.heard"
 local models = require "finetune.store.models"
+require "finetune.names" -- which makes core.context.slug
 local recipes = require "finetune.recipe"
 local stores = require "finetune.store"
 local supervise = require "finetune.supervise"
@@ -18,9 +19,11 @@ local text, number, object, seconds = stores.text, stores.number, stores.object,
 local EVENTS, EVENTS_MOST = 100, 1000 -- events of a page
 local LOOK_BACK = 1000 -- jobs among which a token is looked for, the newest
 local PAST = 200 -- jobs that an estimate looks at
+local CLAIM_PAUSE = 0.05 -- seconds between two looks at what another call does
 
 M.FINAL = {succeeded = true, failed = true, cancelled = true}
 local FINAL = M.FINAL
+local LIVE = {queued = true, running = true, paused = true, cancelling = true, finalizing = true} -- never in state.json
 
 -- ---- the end ----
 
@@ -63,7 +66,13 @@ local function conclude(ctx, store, dir, doc)
       take_failure(doc, err, not recipe or err.kind == "server")
     end
   end
-  if doc.status == "finalizing" or not stores.write_json(dir .. "/state.json", doc) then return doc end
+  doc.logged = recipe and recipe.events and true or nil
+  if doc.status == "finalizing" then return doc end
+  local ok, why = stores.write_json(dir .. "/state.json", doc)
+  if not ok then -- what is not written is not so: a later look may come to another end
+    doc.fine_tuned_model, doc.status, doc.error = nil, "finalizing", {code = "store", message = why.message}
+    return doc
+  end
   if recipe and recipe.events then heard.of(ctx, doc.id).log = nil end
   if doc.fine_tuned_model then
     stores.remove_tree(job.out, models.is_checkpoint)
@@ -74,8 +83,11 @@ end
 
 -- ---- looking ----
 
-local function damaged(id, words)
-  return {id = id, status = "failed", error = {code = "damaged", message = words}}
+-- One whose papers cannot be read; state: what its runner's lock tells. While that is held, it can be cancelled.
+local function damaged(id, dir, words, state)
+  local doc = {id = id, dir = dir, status = "failed", error = {code = "damaged", message = words}}
+  if state and not FINAL[state.status] then doc.status, doc.started_at = state.status, state.started_at end
+  return doc
 end
 
 -- A job that never got its runner, because its script was killed, goes when it is old
@@ -89,28 +101,32 @@ function M.load(ctx, store, id, state_of)
   if not stores.valid(id) then return nil end
   local dir = store:path("jobs", id)
   local doc, words = stores.read_json(dir .. "/state.json")
-  if not doc and not words then
+  if doc and LIVE[doc.status] then doc, words = nil, "state.json: its status is no end" end
+  if words then return damaged(id, dir, words, core.lock_holder(dir .. "/lock") and supervise.alive(dir)) end
+  if not doc then
     local state, why = (state_of or supervise.state)(dir)
-    if not state and why then return damaged(id, why) end
+    if not state and why then return damaged(id, dir, why) end
     if not state then return drop_stale(store, id) end
     doc, words = stores.read_json(dir .. "/spec.json")
-    if doc then
-      doc.id, doc.dir = id, dir
-      for key, value in pairs(state) do doc[key] = value end
-      return FINAL[doc.status] and conclude(ctx, store, dir, doc) or doc
-    end
-    words = words or "spec.json is missing"
+    if not doc then return damaged(id, dir, words or "spec.json is missing", state) end
+    doc.id, doc.dir = id, dir
+    for key, value in pairs(state) do doc[key] = value end
+    return FINAL[doc.status] and conclude(ctx, store, dir, doc) or doc
   end
-  if not doc then return damaged(id, words) end
   doc.id, doc.dir = id, dir
   return doc
 end
 
--- The newest events of what the trainer says, before that place
+-- The newest events of what the trainer says, before that place, at most n; and whether they were searched no further
 local function trainer_events(ctx, doc, before, n)
-  local path = doc.dir .. "/events.jsonl"
   local recipe = not FINAL[doc.status] and recipes.get(ctx.config, doc.recipe)
-  if not recipe or not recipe.events then return tail.file(path, before, n) end
+  if not recipe or not recipe.events then
+    local list, cut = tail.file(doc.dir .. "/events.jsonl", before, n)
+    for _, event in ipairs(doc.logged and list or {}) do -- a log has no times, but the end was not before
+      event.created_at = event.created_at or seconds(doc.finished_at)
+    end
+    return list, cut
+  end
   local memory = heard.of(ctx, doc.id)
   memory.log = memory.log or tail.new_log()
   tail.read_log(memory.log, M.of_recipe(ctx, doc.dir, doc), recipe, stores.pauser(ctx))
@@ -184,6 +200,12 @@ local function own_events(doc)
     head[#head + 1] = event
   end
   if number(doc.started_at) then foot[1] = own_event("started", doc.started_at, "info", "job started") end
+  local waits = object(doc.waits)
+  for i = #waits, 1, -1 do
+    local wait = object(waits[i])
+    foot[#foot + 1] = own_event("waits-" .. i, number(wait.time), wait.passes and "info" or "warn",
+      "the job waits: " .. (text(wait.reason) or "no reason was given"))
+  end
   foot[#foot + 1] = own_event("created", doc.created_at, "info", "job created")
   return head, foot
 end
@@ -207,10 +229,13 @@ function M.events(ctx, p, doc)
   end
   local list = core.array {}
   if not before and in_foot == 0 then table.move(head, in_head + 1, #head, 1, list) end
-  if in_foot == 0 and (foot[2] or FINAL[doc.status]) then -- what a trainer says before its start is known waits for it
-    local more = doc.dir and trainer_events(ctx, doc, before, limit + 1 - math.min(#list, limit)) or {}
+  local cut
+  if in_foot == 0 and (number(doc.started_at) or FINAL[doc.status]) then -- what a trainer says before that waits for it
+    local more
+    more, cut = trainer_events(ctx, doc, before, limit + 1 - math.min(#list, limit))
     table.move(more, 1, #more, #list + 1, list)
   end
+  if cut then return {data = list, has_more = true, next = list[#list].id} end
   table.move(foot, in_foot + 1, #foot, #list + 1, list)
   local has_more = #list > limit
   for i = #list, limit + 1, -1 do list[i] = nil end
@@ -237,7 +262,7 @@ end
 -- ---- making one ----
 
 -- What this file itself keeps; the rest of create_job's parameters is the recipe's
-local KEPT = {model = true, recipe = true, training_file = true, validation_file = true, suffix = true, seed = true,
+local KEPT = {model = true, recipe = true, training_file = true, validation_file = true, suffix = true,
   metadata = true, token = true, wait_for_files = true, file_timeout = true, timeout = true}
 
 -- The recipe, and the model of the store to go on from -> recipe, base or nil
@@ -291,27 +316,30 @@ function M.lay_out(store, recipe, job, spec)
   local ok, words = core.fs.mkdir(job.out)
   if not ok then assert(stores.failed(words)) end
   assert(stores.write_json(job.dir .. "/spec.json", spec))
-  assert(stores.link(files.path(store, spec.training_file), job.training, job.pause))
-  if job.validation then assert(stores.link(files.path(store, spec.validation_file), job.validation, job.pause)) end
+  local take = recipe.reads_only and stores.link or stores.copy -- who may write would change what was uploaded
+  assert(take(files.path(store, spec.training_file), job.training, job.pause))
+  if job.validation then assert(take(files.path(store, spec.validation_file), job.validation, job.pause)) end
   if recipe.layout then assert(recipe.layout(job)) end
   local steps, env = recipe.steps(job)
   assert(steps, env)
   return {steps = core.array(steps), env = env}
 end
 
--- Seconds a byte of the training file, of past jobs of this recipe, the middle one; and of how many
-function M.pace(store, recipe, epochs)
-  local list = {}
+-- Seconds that training on so many bytes takes, or nil; and how many past jobs of this recipe say so: the middle one of
+-- those with as many epochs. 0: only the recipe itself does.
+function M.estimate(store, recipe, bytes, p)
+  local list, epochs = {}, object(p.hyperparameters).n_epochs
   for _, id in ipairs((store:names("jobs", nil, PAST))) do
     local doc = object(stores.read_json(store:path("jobs", id) .. "/state.json"))
-    local wall, bytes = number(object(doc.exit).wall), number(doc.training_bytes)
+    local wall, size = number(object(doc.exit).wall), number(doc.training_bytes)
     local same = object(doc.hyperparameters).n_epochs == epochs
-    if doc.recipe == recipe and doc.status == "succeeded" and wall and bytes and bytes > 0 and same then
-      list[#list + 1] = wall / bytes
+    if doc.recipe == recipe.name and doc.status == "succeeded" and wall and size and size > 0 and same then
+      list[#list + 1] = wall / size
     end
   end
   table.sort(list)
-  return list[(#list + 1) // 2], #list
+  if list[1] then return list[(#list + 1) // 2] * bytes, #list end
+  return recipe.guess and recipe.guess(bytes, p), 0
 end
 
 -- ---- what every provider with a store does alike ----
@@ -333,8 +361,21 @@ function M.refuse_ended(ctx, doc)
   end
 end
 
+-- Of several calls with one token one goes on at a time; the next one finds what it made. -> a claim, for <close>
+function M.claim(ctx, store, token)
+  while true do
+    local claim, err = store:claim("jobs", ctx.slug("token", token))
+    if claim then return claim end
+    if err then error(err, 0) end
+    ctx:sleep(CLAIM_PAUSE)
+  end
+end
+
 -- Deletes an ended job, with its log and its checkpoints; its model stays
 function M.delete(ctx, store, doc)
+  if core.lock_holder(doc.dir .. "/lock") then
+    return ctx.fail("conflict", "job %s has a runner still: cancel it before it is deleted", doc.id)
+  end
   if not M.FINAL[doc.status] and doc.status ~= "finalizing" then
     return ctx.fail("conflict", "job %s is %s: cancel it before it is deleted", doc.id, doc.status)
   end

@@ -89,6 +89,8 @@ function M.is_checkpoint(name) return name:find "^checkpoint%-%d+$" ~= nil end
 -- The job's model, from what its trainer left. Another process may be at it, too: then one of the two is kept.
 -- -> the recipe's result | nil, err
 function M.keep(store, recipe, job, spec)
+  local made = M.load(store, spec.name) -- by a look that could not write the job's end
+  if made and made.job_id == spec.id then return stores.object(made.result) end
   local result, err = {}, nil
   if recipe.result then result, err = recipe.result(job) end
   if not result then return nil, err end

@@ -39,7 +39,7 @@ local function new_token(ctx)
 end
 
 local function file_token(ctx, path)
-  local file <close>, words = io.open(path, "rb")
+  local file <close>, words = core.fs.open(path)
   local text = file and (file:read(65536) or "")
   text = text and (text:match "SLURM_JWT=(%S+)" or text:match "^%s*(%S+)%s*$")
   if text then return text end
@@ -74,9 +74,20 @@ end
 local rest = {}
 local versions = setmetatable({}, {__mode = "k"}) -- instance -> its API's version, a number
 
+-- What it says of a request that it could not read is in all of its errors, the reason first
+local function unreadable(doc)
+  local said = {}
+  for _, item in ipairs(type(doc) == "table" and type(doc.errors) == "table" and doc.errors or {}) do
+    local words, other = pick(item, "description", "error")
+    said[#said + 1] = words or other
+  end
+  return nil, core.error {kind = "invalid", status = 400, message = #said > 0 and table.concat(said, "; ")
+    or "slurmrestd could not read the request, and did not say why"}
+end
+
 local function request(ctx, method, path, body)
   local response, err = ctx:request {method = method, path = path, json = body, headers = headers(ctx),
-    retry = "never", max_bytes = ANSWER_MOST}
+    retry = "never", max_bytes = ANSWER_MOST, accept = {400}}
   if not response then
     if err.message == "Unspecified error" then
       err.message = "Slurm gave no reason: so it answers where it does not take the token, or is being restarted"
@@ -84,6 +95,7 @@ local function request(ctx, method, path, body)
     return nil, err
   end
   local doc = response.json
+  if response.status == 400 then return unreadable(doc) end
   if type(doc) == "table" then return doc end
   return ctx.fail("decode", "the answer to %s %s is no object", method, path)
 end
@@ -91,6 +103,10 @@ end
 -- The newest version that the service has -> 38 for v0.0.38
 local function discover(ctx)
   local doc, err = request(ctx, "GET", "/openapi/v3")
+  if not doc and (err.kind == "decode" or err.kind == "not_found") then
+    err.message = ("%s is no slurmrestd: its /openapi/v3 gives no description (%s). FINE_TUNE_SLURM_URL (base_url) "
+      .. "must be slurmrestd's own address"):format(ctx.config.base_url, err.message)
+  end
   if not doc then return nil, err end
   local newest
   for path in pairs(type(doc.paths) == "table" and doc.paths or {}) do
@@ -152,12 +168,24 @@ local function is_refusal(err)
   return err.status >= 400 and err.status ~= 408 and err.status ~= 409
 end
 
+-- What was asked for, where Slurm does not say what it could not read: most often gpus, on a cluster without any
+local function asked_for(resources)
+  local names = {}
+  for name in pairs(resources) do names[#names + 1] = name end
+  table.sort(names)
+  if #names == 0 then return "" end
+  return ("; it was given: %s (does this cluster have them all?)"):format(table.concat(names, ", "))
+end
+
 function rest.submit(ctx, t)
   local version, err = version_of(ctx)
   if not version then return nil, err, true end
   local doc
   doc, err = call(ctx, "POST", "job/submit", described(t, version))
-  if not doc then return nil, err, is_refusal(err) end
+  if not doc then
+    if err.status == 400 then err.message = err.message .. asked_for(t.resources) end
+    return nil, err, is_refusal(err)
+  end
   local id = pick(doc, "job_id:positive")
   if id then return id end
   local said = type(doc.errors) == "table" and pick(doc.errors[1], "error") or "its answer has no job_id"
@@ -223,13 +251,33 @@ end
 local programs = {}
 local FIELDS = "%i|%T|%r|%S|%e|%j" -- id, state, reason, start, end, name
 
+-- Slurm's "no" has no kind of its own, whatever the reason; in these words it is the request's
+local NO = {"invalid", "requested", "violates", "exceed", "unrecognized", "unknown", "can not be satisfied",
+  "not supported", "required"}
+
+-- -> "permission", "invalid" or nil
+function M.kind_of(words)
+  words = words:lower()
+  if words:find("denied", 1, true) then return "permission" end
+  for _, word in ipairs(NO) do
+    if words:find(word, 1, true) then return "invalid" end
+  end
+end
+
+-- `env` gives 127, too, where it does not find the program
+local function not_found(argv)
+  return core.error {kind = "config", message = ("there is no %s in PATH: install Slurm's programs, or set "
+    .. "FINE_TUNE_SLURM_URL (base_url) to the address of slurmrestd"):format(argv[1])}
+end
+
 -- -> its output | nil, err; what it says where it fails is in err.said
 local function run(ctx, argv, stdin)
   local ended, err = ctx:exec {argv = program(ctx, argv), stdin = stdin, timeout = 120}
+  if ended and ended.code == 127 or err and err.message:find "No such file" then return nil, not_found(argv) end
   if not ended then return nil, err end
   if ended.code == 0 then return ended.stdout end
   local said = supervise.plain(ended.stderr, 400)
-  local kind = said:find "denied" and "permission" or said:find "[Ii]nvalid" and "invalid" or "server"
+  local kind = M.kind_of(said) or "server"
   return nil, core.error {kind = kind, said = said, message = ("%s: %s"):format(argv[1], said)}
 end
 

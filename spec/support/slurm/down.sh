@@ -22,4 +22,6 @@ SLURM_CONF=$dir/slurm.conf
   slurmstepd* | *SLURM_JOB_ID=*) kill -9 "$pid" 2>/dev/null ;;
   esac
 done
+node=$(sed -n 's/^NodeName=\([^ ]*\).*/\1/p' "$dir/slurm.conf" 2>/dev/null)
+[ -z "$node" ] || find /sys/fs/cgroup/*/"slurm_$node" -depth -type d -exec rmdir {} \; 2>/dev/null
 exit 0

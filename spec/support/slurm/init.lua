@@ -24,7 +24,7 @@ local function ports(n)
     list[i] = select(2, held[i]:getsockname())
   end
   for _, one in ipairs(held) do one:close() end
-  return table.concat(list, " "), list[n]
+  return table.concat(list, " "), list
 end
 
 -- The number of this process
@@ -39,8 +39,9 @@ Slurm.__index = Slurm
 -- age: seconds that it remembers a job that has ended
 function M.start(age)
   local dir = shell.folder()
-  local list, rest = ports(3)
-  local self = setmetatable({dir = dir, conf = dir .. "/slurm.conf", url = "http://127.0.0.1:" .. rest}, Slurm)
+  local list, of = ports(3)
+  local self = setmetatable({dir = dir, conf = dir .. "/slurm.conf", node = "ft" .. of[2],
+    url = "http://127.0.0.1:" .. of[3], socket = dir .. "/socket/rest"}, Slurm)
   local status, output = shell.run(("%sup.sh %s %s %d"):format(HERE, dir, list, age), {env = {OWNER = own_pid()}})
   if status ~= 0 then
     self:stop()
@@ -52,6 +53,9 @@ end
 -- A line of sh, with its SLURM_CONF
 function Slurm:run(line) return shell.run(line, {env = {SLURM_CONF = self.conf}}) end
 function Slurm:must(line) return shell.must(line, {env = {SLURM_CONF = self.conf}}) end
+
+-- Does it end a job that takes more memory than it was given? That needs version 1 of the kernel's cgroups.
+function Slurm:limits_memory() return (shell.run("test -e " .. self.dir .. "/cgroup.conf")) == 0 end
 
 function Slurm:token() return self:must("scontrol token lifespan=600"):match "SLURM_JWT=(%S+)" end
 

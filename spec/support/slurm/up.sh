@@ -1,6 +1,7 @@
 #!/bin/sh
 # up.sh DIR CTLD SLURMD REST [AGE]: a Slurm of one node on 127.0.0.1, as root, in the folder DIR: slurmctld, slurmd and
 # slurmrestd on those ports. AGE: seconds that an ended job is remembered (300). It ends with down.sh DIR.
+# Its node is called ft<SLURMD>, for so is its cgroup, if the kernel has version 1 of them: then memory is limited.
 # With OWNER in the environment it also ends when the process with that id does.
 # up.sh DIR: slurmctld again, where it was ended.
 set -eu
@@ -39,11 +40,17 @@ mkdir -p "$dir/state" "$dir/spool" "$dir/log" "$dir/run"
 chmod 755 "$dir"
 head -c 32 /dev/urandom >"$dir/jwt.key"
 chmod 600 "$dir/jwt.key"
-sed -e "s#@DIR@#$dir#g" -e "s#@CTLD@#$2#" -e "s#@SLURMD@#$3#" -e "s#@AGE@#${5:-300}#" "$here/slurm.conf.in" \
-  >"$SLURM_CONF"
+task=task/none
+if [ -e /sys/fs/cgroup/memory/memory.limit_in_bytes ] && mkdir "/sys/fs/cgroup/memory/ft$3" 2>/dev/null; then
+  rmdir "/sys/fs/cgroup/memory/ft$3"
+  task=task/cgroup
+  printf '%s\n' CgroupMountpoint=/sys/fs/cgroup CgroupPlugin=cgroup/v1 ConstrainRAMSpace=yes >"$dir/cgroup.conf"
+fi
+sed -e "s#@DIR@#$dir#g" -e "s#@CTLD@#$2#" -e "s#@SLURMD@#$3#" -e "s#@NODE@#ft$3#" -e "s#@TASK@#$task#" \
+  -e "s#@AGE@#${5:-300}#" "$here/slurm.conf.in" >"$SLURM_CONF"
 start slurmctld slurmctld -D -c
 until_is answers
-start slurmd slurmd -D -N localhost
+start slurmd slurmd -D -N "ft$3"
 until_is idle
 # it refuses to run as root; the token is what makes it take those of its callers
 SLURM_JWT=daemon start slurmrestd slurmrestd -u nobody -a rest_auth/jwt -s openapi/v0.0.38 "127.0.0.1:$4"
