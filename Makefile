@@ -179,9 +179,10 @@ fuzz: ## each fuzzer of spec/fuzz for FUZZ_SECONDS
 .PHONY: run-fuzz
 run-fuzz: headers $(addprefix $(BUILD)/,$(FUZZERS))
 	@test -n '$(FUZZERS)' || { echo 'finetune: spec/fuzz has no program' >&2; exit 1; }
-	@for p in $(FUZZERS); do mkdir -p $(BUILD)/corpus/$$p && \
-	  $(BUILD)/$$p -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(BUILD)/corpus/$$p \
-	  $(wildcard spec/fuzz/corpus) || exit 1; done
+	@printf '%s\n' $(FUZZERS) | xargs -P 2 -I NAME sh -c 'b=$(BUILD)/NAME c=$(BUILD)/corpus/NAME; \
+	  mkdir -p $$c && $$b -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $$c \
+	  $$(ls -d spec/fuzz/corpus/NAME 2>/dev/null) >$$b.log 2>&1 || { tail -n 60 $$b.log; exit 255; }; \
+	  echo NAME: $$(sed -n "s/^stat::number_of_executed_units: //p" $$b.log) runs'
 
 $(BUILD)/fuzz_%: spec/fuzz/fuzz_%.c $(OBJECTS) $(BUILD)/flags
 	$(call say,link,$@)

@@ -9,7 +9,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
-static const double SLICE = 0.002;                           /* seconds of work in one step */
+static const double SLICE = 0.001;                           /* seconds of work in one step */
 static const double PAUSE_FIRST = 0.0005, PAUSE_LAST = 0.01; /* seconds until an empty pipe is
                                                                 looked at again */
 

@@ -8,20 +8,37 @@
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-static int has_bar(uint64_t w) {
-  w ^= EACH('|');
-  return ((w - EACH(1)) & ~w & EACH(0x80)) != 0;
+/* not 0 where a byte of w is `byte` */
+static inline uint64_t has(uint64_t w, int byte) {
+  w ^= EACH((uint64_t)byte);
+  return (w - EACH(1)) & ~w & EACH(0x80);
+}
+
+/* Over the next escape, which is near */
+static inline const char *over_escape(const char *p, size_t *excess) {
+  for (; *p != '\\'; p++)
+    *excess += ((unsigned char)*p & 0xC0) == 0x80;
+  if (p[1] != 'u')
+    return ++*excess, p + 2;
+  *excess += 5 + ft_text_is_low(p + 2);
+  return p + 6;
 }
 
 static size_t portable(const char *p, const char *end, int escaped, int *bar) {
   size_t excess = 0;
-  if (!escaped)
-    for (uint64_t w; (size_t)(end - p) >= sizeof w; p += sizeof w) {
-      memcpy(&w, p, sizeof w);
-      *bar |= has_bar(w);
+  *bar |= memchr(p, '|', (size_t)(end - p)) != NULL;
+  for (uint64_t w; end - p >= (ptrdiff_t)sizeof w;) {
+    memcpy(&w, p, sizeof w);
+    if (escaped && has(w, '\\')) {
+      p = over_escape(p, &excess);
+      continue;
+    }
+    if (w & EACH(0x80)) {
       w = (w >> 7) & ~(w >> 6) & EACH(1);
       excess += (size_t)((w * EACH(1)) >> 56);
     }
+    p += sizeof w;
+  }
   return excess + ft_text_each(&p, end, bar);
 }
 

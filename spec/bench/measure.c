@@ -1,6 +1,6 @@
 /*
 ** measure.c: runs a command and says, as its own last line, what that command used:
-**   @ user+sys-seconds peak-RSS-KB exit-status voluntary-context-switches
+**   @ user+sys-seconds peak-RSS-KB exit-status voluntary-context-switches user-seconds
 ** A small program between the bench and its subject, because a child's peak RSS
 ** begins with that of whoever forked it.
 */
@@ -26,7 +26,8 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: measure command [argument...]\n");
     return 2;
   }
-  printf("\n@ %.6f %ld %d %ld\n", seconds(used.ru_utime) + seconds(used.ru_stime), used.ru_maxrss,
-         WIFEXITED(status) ? WEXITSTATUS(status) : 128, used.ru_nvcsw);
+  printf("\n@ %.6f %ld %d %ld %.6f\n", seconds(used.ru_utime) + seconds(used.ru_stime),
+         used.ru_maxrss, WIFEXITED(status) ? WEXITSTATUS(status) : 128, used.ru_nvcsw,
+         seconds(used.ru_utime));
   return 0;
 }

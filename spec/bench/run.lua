@@ -2,7 +2,8 @@
 -- peak memory, ours over others', from one run: contenders take turns within a
 -- round, so that a change of the machine's mood meets them all; medians over the
 -- rounds. Nothing here is a test: it always ends with success.
---   lua spec/bench/run.lua [section...]      sections: poll node start upload asleep many local dispatch
+--   lua spec/bench/run.lua [section...]      sections: poll node start upload asleep many local
+--                                              data dispatch
 
 local setup = require "spec.bench.setup"
 
@@ -19,14 +20,15 @@ local function wants(section) return not next(wanted) or wanted[section] end
 
 -- ---- measuring ----
 
--- Runs a command -> {cpu = s, rss = MiB, switches = n, out = what it printed}
+-- Runs a command -> {cpu = s, user = s, rss = MiB, switches = n, out = what it printed}
 local function measure(command)
   local pipe = assert(io.popen(("%s/measure %s"):format(b.dir, command)))
   local text = pipe:read "a"
   pipe:close()
-  local out, cpu, rss, status, switches = text:match "^(.*)\n@ (%S+) (%d+) (%d+) (%d+)\n$"
+  local out, cpu, rss, status, switches, user = text:match "^(.*)\n@ (%S+) (%d+) (%d+) (%d+) (%S+)\n$"
   if status ~= "0" then error(("failed (%s): %s\n%s"):format(status or "?", command, text), 0) end
-  return {cpu = tonumber(cpu), rss = tonumber(rss) / 1024, switches = tonumber(switches), out = out}
+  return {cpu = tonumber(cpu), user = tonumber(user), rss = tonumber(rss) / 1024, switches = tonumber(switches),
+    out = out}
 end
 
 local function median(list)
@@ -35,19 +37,20 @@ local function median(list)
   return n % 2 == 1 and list[n // 2 + 1] or (list[n // 2] + list[n // 2 + 1]) / 2
 end
 
--- {name = command} -> {name = {cpu, rss}} of medians; `names` is the order of a round
+-- {name = command} -> {name = {cpu, user, rss}} of medians; `names` is the order of a round
 local function contest(rounds, names, commands)
   local all = {}
-  for _, name in ipairs(names) do all[name] = {cpu = {}, rss = {}} end
+  for _, name in ipairs(names) do all[name] = {cpu = {}, user = {}, rss = {}} end
   for round = 1, rounds do
     for i = 1, #names do
       local name = names[(i + round) % #names + 1]
       local got = measure(commands[name])
-      table.insert(all[name].cpu, got.cpu)
-      table.insert(all[name].rss, got.rss)
+      for key, list in pairs(all[name]) do table.insert(list, got[key]) end
     end
   end
-  for _, name in ipairs(names) do all[name] = {cpu = median(all[name].cpu), rss = median(all[name].rss)} end
+  for _, name in ipairs(names) do
+    for key, list in pairs(all[name]) do all[name][key] = median(list) end
+  end
   return all
 end
 
@@ -258,10 +261,17 @@ local function on_this_machine()
   require "spec.bench.local" {head = head, row = row, measure = measure, folder = b.dir, lua = LUA}
 end
 
+-- ---- training data ----
+
+local function data()
+  require "spec.bench.data" {head = head, row = row, measure = measure, contest = contest, median = median,
+    instructions = instructions, folder = b.dir, lua = LUA}
+end
+
 -- ---- all of it ----
 
 local SECTIONS = {{"poll", poll, true}, {"node", node, true}, {"start", start, true}, {"upload", upload},
-  {"asleep", asleep}, {"many", many}, {"local", on_this_machine}, {"dispatch", dispatch}}
+  {"asleep", asleep}, {"many", many}, {"local", on_this_machine}, {"data", data}, {"dispatch", dispatch}}
 
 b = setup.start()
 for _, section in ipairs(SECTIONS) do
