@@ -90,7 +90,7 @@ static int convert(ft_dataset *d, ft_example *e, ft_facts *facts) {
 /* ---- what is too long ---- */
 
 static int shorten_by(ft_dataset *d, ft_example *e, ft_facts *facts, size_t most, ft_weigh *weigh) {
-  ft_truncation t;
+  ft_truncation t = {0, 0, 0};
   ft_buf_clear(&d->shorter);
   int done =
       ft_truncate(e, ft_dataset_format(d), (int64_t)most, weigh, d->count_ud, &d->shorter, &t);

@@ -252,13 +252,6 @@ static void tell(lua_State *L, ft_call *c, const ft_api *api, const ft_dataset *
   lua_pop(L, 1);
 }
 
-/* Progress can only be told of a call that waits: then the work begins with the next step. */
-static int wants_progress(lua_State *L) {
-  int wants = lua_getfield(L, FT_PARAMS, "on_progress") == LUA_TFUNCTION;
-  lua_pop(L, 1);
-  return wants;
-}
-
 /* a slice of what the state says; the last thing is to bring the output to the disk */
 static enum ft_progress work(lua_State *L, const ft_api *api, ft_dataset *d, int *state) {
   enum ft_progress p = FT_DATASET_END;
@@ -290,12 +283,11 @@ int ft_prepare_data(lua_State *L, ft_call *c) {
   const ft_api *api = ft_getapi(L);
   int *state = api->state(c);
   if (*state == STATE_NEW) {
-    if (begin(L, c, api) == FT_FAIL) {
-      cancelled(L, c);
-      return FT_FAIL;
-    }
-    if (wants_progress(L))
-      return api->sleep(L, c, 0);
+    if (begin(L, c, api) != FT_FAIL)
+      return api->sleep(L, c,
+                        0); /* never done at once: many small files in a row would starve others */
+    cancelled(L, c);
+    return FT_FAIL;
   }
   lua_settop(L, FT_FIRSTFREE - 1);
   lua_getfield(L, FT_SCRATCH, "dataset");

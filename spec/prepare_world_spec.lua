@@ -40,6 +40,26 @@ describe("prepare_data", function()
     return path(name)
   end
 
+  it("lets others go on beside small sets, which are done at once, in a row", function()
+    local ticks, sets, done = 0, 0, false
+    finetune.run(
+      function()
+        local stop = require("finetune.core").now() + 0.3
+        while require("finetune.core").now() < stop do
+          assert(box.provider:prepare_data {examples = {'{"prompt":"a","completion":"b"}'}, format = "completion"})
+          sets = sets + 1
+        end
+        done = true
+      end,
+      function()
+        while not done do
+          finetune.sleep(0)
+          ticks = ticks + 1
+        end
+      end)
+    assert.is_true(ticks > sets / 4, ("woken %d times beside %d sets"):format(ticks, sets))
+  end)
+
   it("lets the timers of others go on while 64 MiB are scanned", function()
     local raw = generate("raw.jsonl", 64 * MIB)
     local ticks, done, at_begin = 0, false, nil

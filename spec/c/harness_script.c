@@ -34,7 +34,8 @@ static int run_script(lua_State *L, const char *script) {
 }
 
 static void remove_folder(Tally *t) {
-  static const char *const names[] = {"train.jsonl", "out.jsonl", "results.csv"};
+  static const char *const names[] = {"train.jsonl", "out.jsonl", "out.validation.jsonl",
+                                      "raw.csv",     "raw.gz",    "results.csv"};
   char path[64];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     snprintf(path, sizeof path, "%s/%s", folder, names[i]);

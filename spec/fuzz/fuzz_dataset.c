@@ -190,7 +190,10 @@ static void check_again(const ft_dataset *first, const uint8_t *choice, int side
   ft_dataset d;
   set_up(&d, &m, plain);
   d.rules.format = ft_dataset_format(first);
-  add_lines(&d, out->data, out->len);
+  d.options.shape = FT_SHAPE_JSONL;
+  ft_dataset_feed(&d, file_of(SOURCE, (const uint8_t *)out->data, out->len));
+  while (ft_dataset_advance(&d, 0) == FT_DATASET_MORE)
+    ;
   check(d.rules.findings.errors == 0 && d.invalid == 0, "accepted, then refused");
   check_same(&d.sinks[FT_TRAINING], &first->sinks[side], "bytes were changed");
   ft_dataset_close(&d);
