@@ -184,7 +184,7 @@ run-fuzz: headers $(addprefix $(BUILD)/,$(FUZZERS))
 	  $$(ls -d spec/fuzz/corpus/NAME 2>/dev/null) >$$b.log 2>&1 || { tail -n 60 $$b.log; exit 255; }; \
 	  echo NAME: $$(sed -n "s/^stat::number_of_executed_units: //p" $$b.log) runs'
 
-$(BUILD)/fuzz_%: spec/fuzz/fuzz_%.c $(OBJECTS) $(BUILD)/flags
+$(BUILD)/fuzz_%: spec/fuzz/fuzz_%.c $(wildcard spec/fuzz/*.h) $(OBJECTS) $(BUILD)/flags
 	$(call say,link,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -iquote csrc $(LDFLAGS) -o $@ $< $(OBJECTS) \
 	  $(LUA_LIBDIR)/lib$(LUA_PC).a $(CURL_LIBS) $(ZLIB_LIBS) -lm -ldl -lpthread

@@ -4,50 +4,16 @@
 local core = require "finetune.core"
 local finetune = require "finetune"
 local shell = require "spec.support.shell"
+local store = require "spec.support.local"()
 
-local EXAMPLE = '{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}\n'
+local write, read, upload, create, ended = store.write, store.read, store.upload, store.create, store.ended
+local EXAMPLE, TRAIN = store.EXAMPLE, store.TRAIN
 
 describe("local", function()
   local folder, home, provider
 
-  before_each(function()
-    folder = shell.folder()
-    home = folder .. "/a \"store\"\nwith 'quotes' $(id)"
-    provider = assert(finetune.create_provider("local", {home = home, grace = 0.5}))
-  end)
-  after_each(function()
-    for job in provider:jobs() do
-      if not job.error and not job.finished_at then provider:cancel_job(job) end
-    end
-    provider:close()
-    shell.remove(folder)
-  end)
-
-  local function write(name, text)
-    local file = assert(io.open(folder .. "/" .. name, "wb"))
-    file:write(text)
-    file:close()
-    return folder .. "/" .. name
-  end
-
-  local function read(path)
-    local file <close> = io.open(path, "rb")
-    return file and file:read "a"
-  end
-
-  local function upload(n) return assert(provider:upload_file(write("data.jsonl", EXAMPLE:rep(n or 3)))) end
-
-  -- create_job with a line of shell: $1 the training file, $2 the result's folder, $3 the events
-  local function create(script, more)
-    local p = {model = "command", training_file = more and more.training_file or upload(),
-      command = {"sh", "-c", script, "sh", "{training}", "{output}", "{events}"}}
-    for key, value in pairs(more or {}) do p[key] = value end
-    for _, word in ipairs(more and more.words or {}) do p.command[#p.command + 1] = word end
-    p.words = nil
-    return provider:create_job(p)
-  end
-
-  local function ended(job) return provider:wait(job, {interval = 0.01, max_interval = 0.05, timeout = 20}) end
+  before_each(function() folder, home, provider = store.open() end)
+  after_each(store.close)
 
   local function eventually(f)
     local limit = core.now() + 10
@@ -60,9 +26,6 @@ describe("local", function()
   end
 
   local function status(job) return assert(provider:get_job(job)).status end
-
-  local TRAIN = [[for i in 1 2 3; do printf '{"step":%s,"total_steps":3,"loss":0.%s}\n' $i $i >>"$3"; done
-    wc -l <"$1" >"$2/model"]]
 
   it("does the whole way, on a store with any path", function()
     local file = upload(12)

@@ -6,43 +6,14 @@
 ** the weight that was told. With -DFUZZ_MAIN a program of its own, which runs the files it is
 ** given.
 */
+#define FUZZER "fuzz_convert"
+
 #include "canon.h"
 #include "convert.h"
+#include "fuzz.h"
 #include "truncate.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum { DEPTH = 64, NODES = 1 << 16 };
-
-static void check(int condition, const char *words) {
-  if (condition)
-    return;
-  fprintf(stderr, "fuzz_convert: %s\n", words);
-  abort();
-}
-
-typedef struct Memory {
-  int until_failure; /* allocations; < 0: never */
-  size_t bytes;
-} Memory;
-
-static void *allocate(void *ud, void *block, size_t old, size_t size) {
-  Memory *m = ud;
-  if (size == 0) {
-    m->bytes -= block != NULL ? old : 0;
-    free(block);
-    return NULL;
-  }
-  if (m->until_failure == 0)
-    return NULL;
-  m->until_failure -= m->until_failure > 0;
-  void *again = realloc(block, size);
-  if (again != NULL)
-    m->bytes += size - (block != NULL ? old : 0);
-  return again;
-}
 
 static ft_node nodes[3][NODES];
 
@@ -136,7 +107,6 @@ static void shorten(const ft_example *e, unsigned formats, int most, int fail) {
   check(m.bytes == 0, "memory was kept");
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   ft_example e;
   if (n < 2)
@@ -153,20 +123,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   free(exact);
   return 0;
 }
-
-#ifdef FUZZ_MAIN
-int main(int argc, char **argv) {
-  static uint8_t data[1 << 20];
-  for (int i = 1; i < argc; i++) {
-    FILE *f = fopen(argv[i], "rb");
-    if (f == NULL) {
-      perror(argv[i]);
-      continue;
-    }
-    size_t n = fread(data, 1, sizeof data, f);
-    fclose(f);
-    LLVMFuzzerTestOneInput(data, n);
-  }
-  return 0;
-}
-#endif

@@ -5,43 +5,15 @@
 ** give the same records; and each must be what stands where it says. With -DFUZZ_MAIN a
 ** program of its own, which runs the files it is given.
 */
+#define FUZZER "fuzz_csv"
+
+#include "fuzz.h"
 #include "reader.h"
 #include "scan.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static void check(int condition, const char *words) {
-  if (condition)
-    return;
-  fprintf(stderr, "fuzz_csv: %s\n", words);
-  abort();
-}
-
-typedef struct Memory {
-  int until_failure; /* allocations; < 0: never */
-  size_t bytes;
-} Memory;
-
-static void *allocate(void *ud, void *block, size_t old, size_t size) {
-  Memory *m = ud;
-  if (size == 0) {
-    m->bytes -= block != NULL ? old : 0;
-    free(block);
-    return NULL;
-  }
-  if (m->until_failure == 0)
-    return NULL;
-  m->until_failure -= m->until_failure > 0;
-  void *again = realloc(block, size);
-  if (again != NULL)
-    m->bytes += size - (block != NULL ? old : 0);
-  return again;
-}
 
 /* ---- what a reader says, as one number ---- */
 
@@ -184,7 +156,6 @@ static Said from_pipe(const Input *input, int failing) {
   return run(input, failing, fd[0], fd[1]);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   static const ft_column map[] = {{"a", "prompt"}, {"b", "completion"}};
   enum { HEAD = 5 };
@@ -208,20 +179,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     from_pipe(&input, data[4]);
   return 0;
 }
-
-#ifdef FUZZ_MAIN
-int main(int argc, char **argv) {
-  static uint8_t data[1 << 20];
-  for (int i = 1; i < argc; i++) {
-    FILE *f = fopen(argv[i], "rb");
-    if (f == NULL) {
-      perror(argv[i]);
-      continue;
-    }
-    size_t n = fread(data, 1, sizeof data, f);
-    fclose(f);
-    LLVMFuzzerTestOneInput(data, n);
-  }
-  return 0;
-}
-#endif

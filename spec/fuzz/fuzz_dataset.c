@@ -6,45 +6,14 @@
 ** again and stays the same bytes, and memory is given back, also where an allocation fails. With
 ** -DFUZZ_MAIN a program of its own, which runs the files it is given.
 */
-#include "dataset.h"
+#define FUZZER "fuzz_dataset"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "dataset.h"
+#include "fuzz.h"
+
 #include <unistd.h>
 
 enum { CHOICES = 5 };
-
-static void check(int condition, const char *words) {
-  if (condition)
-    return;
-  fprintf(stderr, "fuzz_dataset: %s\n", words);
-  abort();
-}
-
-/* ---- memory ---- */
-
-typedef struct Memory {
-  int until_failure; /* allocations; < 0: never */
-  size_t bytes;
-} Memory;
-
-static void *allocate(void *ud, void *block, size_t old, size_t size) {
-  Memory *m = ud;
-  if (size == 0) {
-    m->bytes -= block != NULL ? old : 0;
-    free(block);
-    return NULL;
-  }
-  if (m->until_failure == 0)
-    return NULL;
-  m->until_failure -= m->until_failure > 0;
-  void *again = realloc(block, size);
-  if (again != NULL)
-    m->bytes += size - (block != NULL ? old : 0);
-  return again;
-}
 
 /* ---- sources ---- */
 
@@ -210,7 +179,6 @@ static void check_twice(const ft_dataset *first, const uint8_t *choice, const ui
   ft_dataset_close(&d);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   if (n < CHOICES)
     return 0;
@@ -228,20 +196,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   check(m.bytes == 0, "memory was kept");
   return 0;
 }
-
-#ifdef FUZZ_MAIN
-int main(int argc, char **argv) {
-  static uint8_t data[1 << 20];
-  for (int i = 1; i < argc; i++) {
-    FILE *f = fopen(argv[i], "rb");
-    if (f == NULL) {
-      perror(argv[i]);
-      continue;
-    }
-    size_t n = fread(data, 1, sizeof data, f);
-    fclose(f);
-    LLVMFuzzerTestOneInput(data, n);
-  }
-  return 0;
-}
-#endif

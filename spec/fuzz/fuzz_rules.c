@@ -7,42 +7,10 @@
 ** one (in every variant of that code), and memory is given back. With -DFUZZ_MAIN a program of its
 ** own, which runs the files it is given.
 */
+#define FUZZER "fuzz_rules"
+
+#include "fuzz.h"
 #include "rules.h"
-
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static void check(int condition, const char *words) {
-  if (condition)
-    return;
-  fprintf(stderr, "fuzz_rules: %s\n", words);
-  abort();
-}
-
-/* ---- memory ---- */
-
-typedef struct Memory {
-  int until_failure; /* allocations; < 0: never */
-  size_t bytes;
-} Memory;
-
-static void *allocate(void *ud, void *block, size_t old, size_t size) {
-  Memory *m = ud;
-  if (size == 0) {
-    m->bytes -= block != NULL ? old : 0;
-    free(block);
-    return NULL;
-  }
-  if (m->until_failure == 0)
-    return NULL;
-  m->until_failure -= m->until_failure > 0;
-  void *again = realloc(block, size);
-  if (again != NULL)
-    m->bytes += size - (block != NULL ? old : 0);
-  return again;
-}
 
 /* ---- findings ---- */
 
@@ -157,7 +125,6 @@ static void judge_text(const uint8_t *data, const char *s, size_t n, size_t at, 
   ft_rules_free(&r);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   static ft_node nodes[ROOM];
   const char *why;
@@ -178,20 +145,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   free(text);
   return 0;
 }
-
-#ifdef FUZZ_MAIN
-int main(int argc, char **argv) {
-  static uint8_t data[1 << 20];
-  for (int i = 1; i < argc; i++) {
-    FILE *f = fopen(argv[i], "rb");
-    if (f == NULL) {
-      perror(argv[i]);
-      continue;
-    }
-    size_t n = fread(data, 1, sizeof data, f);
-    fclose(f);
-    LLVMFuzzerTestOneInput(data, n);
-  }
-  return 0;
-}
-#endif
