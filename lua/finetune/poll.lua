@@ -21,7 +21,10 @@ M.STATUS = {pending = true, validating = true, queued = true, running = true, pa
   cancelling = true, succeeded = true, failed = true, cancelled = true}
 M.FINISHED = {succeeded = true, failed = true, cancelled = true}
 
-M.near = {} -- names of providers whose jobs are on this machine -> true
+-- Names of providers whose jobs are on this machine -> true. In core, beside the registry: a provider's file runs once,
+-- also where modules are loaded anew.
+core.near = core.near or {}
+M.near = core.near
 
 -- op: "wait" or "follow"; p: its checked parameters. `limit` is core.now() time.
 function M.new(self, op, p)
