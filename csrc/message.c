@@ -193,9 +193,10 @@ static void check_weight(ft_check *c, size_t node) {
   ft_check_any(c, node);
 }
 
-enum { NAME_MAX_CHARS = 64 };
+enum { SPELLED_MOST = 64 };
 
-static void check_message_name(ft_check *c, size_t node) {
+void ft_check_spelled(ft_check *c, size_t node, enum ft_rule rule, int (*fits)(char),
+                      const char *must) {
   ft_check_name(c, node);
   if (c->nodes[node].type != '"' || c->nodes[node].n == 0)
     return;
@@ -203,11 +204,19 @@ static void check_message_name(ft_check *c, size_t node) {
   if (name.s == NULL)
     return;
   for (size_t i = 0; i < name.n; i++)
-    if (strchr(" \t\n\r\f\v<|\\/>", name.s[i]) != NULL || name.n > NAME_MAX_CHARS) {
-      ft_check_found(c, FT_RULE_NAME, node, NULL,
-                     "a name has at most 64 characters, and no blanks, <, |, \\, / and >");
+    if (!fits(name.s[i]) || name.n > SPELLED_MOST) {
+      ft_check_found(c, rule, node, NULL, "%s", must);
       return;
     }
+}
+
+static int in_a_name(char c) {
+  return strchr(" \t\n\r\f\v<|\\/>", c) == NULL; /* nor is NUL, which ends the list */
+}
+
+static void check_message_name(ft_check *c, size_t node) {
+  ft_check_spelled(c, node, FT_RULE_NAME, in_a_name,
+                   "a name has at most 64 characters, and no blanks, <, |, \\, / and >");
 }
 
 static void check_reasoning(ft_check *c, size_t node) {

@@ -13,6 +13,10 @@ ft_checker ft_check_tools;     /* [{"type": "function", "function": {...}}] */
 ft_checker ft_check_functions; /* the older form: [{"name": ..., "parameters": ...}] */
 ft_checker ft_check_parts;     /* content in parts */
 
+/* message.c: a name, of at most 64 bytes that all fit; else a finding of the rule */
+void ft_check_spelled(ft_check *c, size_t node, enum ft_rule rule, int (*fits)(char),
+                      const char *must);
+
 /* message_tools.c: the calls of a message; the older form */
 ft_checker ft_check_tool_calls, ft_check_function_call;
 /* At the end of an example: every call that was made is of a declared tool */

@@ -8,26 +8,14 @@
 
 /* ---- names ---- */
 
-enum { NAME_MOST = 64 };
-
 static int name_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          c == '-';
 }
 
 static void check_tool_name(ft_check *c, size_t node) {
-  ft_check_name(c, node);
-  if (c->nodes[node].type != '"' || c->nodes[node].n == 0)
-    return;
-  ft_slice name = ft_check_plain(c, node);
-  if (name.s == NULL)
-    return;
-  for (size_t i = 0; i < name.n; i++)
-    if (!name_letter(name.s[i]) || name.n > NAME_MOST) {
-      ft_check_found(c, FT_RULE_TOOL_NAME, node, NULL,
-                     "a function's name has 1 to 64 letters, digits, _ and -");
-      return;
-    }
+  ft_check_spelled(c, node, FT_RULE_TOOL_NAME, name_letter,
+                   "a function's name has 1 to 64 letters, digits, _ and -");
 }
 
 /* Keeps the string `name`, if it is one: 0 where it is none */

@@ -1,7 +1,7 @@
 /*
 ** rules_text.h: what the files of rules_text*.c share: how many bytes of a string, as it is
 ** written, are no characters of their own. Those are the continuation bytes of UTF-8 (1 each) and
-** escapes: 1 each; \uXXXX 4 more; a low surrogate, the second half of a character, 1 more. The
+** escapes: 1 each; a \u escape 4 more; a low surrogate, the second half of a character, 1 more. The
 ** bytes behind a backslash need no skipping, but for another backslash.
 */
 #ifndef FT_RULES_TEXT_H

@@ -51,7 +51,7 @@ enum {
    the second byte of a simple escape may be, a `u`, a hexadecimal digit, a D among these.
    A backslash that is itself escaped may be taken too: what is behind it is plain. But a quote
    behind it ends the string, so none is taken where backslashes stand together.
-   Left to others: what is cut by the block's end, and \uDXXX, half of which are surrogates. */
+   Left to others: what is cut by the block's end, and \uD escapes, half of which are surrogates. */
 static inline uint32_t ft_scan_escapes(Block b, uint32_t second, uint32_t u, uint32_t hex,
                                        uint32_t d) {
   uint32_t simple = b.backslash & second >> 1;

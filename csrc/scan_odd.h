@@ -43,7 +43,7 @@ static const uint8_t *utf8(ft_scan_state *S, const uint8_t *p) {
   return p + more + 1;
 }
 
-/* the value of \uXXXX at p, or -1 */
+/* the value of the \u escape with its four digits at p, or -1 */
 static long hex_escape(const uint8_t *p, const uint8_t *end) {
   long value = 0;
   if (end - p < 6 || p[0] != '\\' || p[1] != 'u')

@@ -13,10 +13,7 @@ local BAD = '{"messages":[{"role":"user","content":"hi"},{"role":"asistant","con
 local SILENT = '{"messages":[{"role":"user","content":"hi"},{"role":"user","content":"there"}]}\n'
 local EVIL = "\27[31mred\27]0;title\7\u{9b}2J \u{202e}evil"
 
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(text)
-end
+local write = clis.write
 
 local function good(from, to)
   local list = {}

@@ -9,10 +9,7 @@ local schema = require "spec.cli.schema"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
 
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(text)
-end
+local write = clis.write
 
 describe("the command", function()
   local server, tmp, cli, job, file_id, model

@@ -12,10 +12,7 @@ local CTRL_C = "\3"
 local LINE = '{"messages":[{"role":"user","content":"question %d"},{"role":"assistant","content":"answer %d"}]}\n'
 local EVIL = "\27[31mred\27]0;title\7\n\rsecond\u{9b}2J \u{202e}evil"
 
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(text)
-end
+local write = clis.write
 
 local function lines(from, to)
   local list = {}

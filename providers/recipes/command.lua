@@ -82,7 +82,7 @@ local R = {
 
 local KNOWN = {command = true, sample_command = true, hyperparameters = true, seed = true}
 local OWN = {training = true, validation = true, output = true, events = true, dir = true, model = true, seed = true,
-  suffix = true} -- placeholders that no hyperparameter can have
+  suffix = true} -- names in argv that no hyperparameter can have
 
 function R.settings(ctx, p)
   for name in pairs(p) do

@@ -2,7 +2,7 @@
 ** generate.c: training data of any size for the benches and tests, the same bytes for a seed.
 **   generate BYTES [SEED [plain|mixed|tools]] > FILE
 ** Chat examples as OpenAI's rules have them, one a line, all valid: 0.27 to 8.6 KB long (log-
-** normal, median 1.75 KB), half as Python's json.dumps() writes them (", " and \uXXXX), half
+** normal, median 1.75 KB), half as Python's json.dumps() writes them (", " and \u escapes), half
 ** compact in raw UTF-8; 85 % with a system prompt, 35 % of several turns, 10 % with weights;
 ** code, twenty scripts, emoji. `mixed` has tool calls in 13 % of the lines, `tools` in all.
 */

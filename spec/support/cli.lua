@@ -12,6 +12,11 @@ local UNSET = {"FINE_TUNE_HOME", "FINE_TUNE_MODEL", "FINE_TUNE_PROVIDER", "FINE_
   "https_proxy", "LUA_PATH", "LUA_CPATH", "LUA_PATH_5_4", "LUA_CPATH_5_4", "LUA_INIT", "LUA_INIT_5_4"}
 local CLEAN = "env -u " .. table.concat(UNSET, " -u ") .. " "
 
+function M.write(path, text)
+  local file <close> = assert(io.open(path, "wb"))
+  file:write(text)
+end
+
 -- The words before the command: its environment
 local function environment(tmp, env)
   local words = {CLEAN, "LANG=C.UTF-8 TERM=xterm-256color TZ=UTC HOME=" .. shell.quote(tmp)}

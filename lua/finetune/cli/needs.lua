@@ -63,13 +63,13 @@ end
 local PLACES = {base_url = "https://localhost", root = "/nowhere/finetune"}
 
 -- What an instance cannot be made without, so that it can be asked what it can do; nothing is sent
-local function placeholders(known)
+local function stand_ins(known)
   local settings, needed = {}, {}
   for _, variable in ipairs(known.needs) do needed[variable] = true end
   local env = (core.facts(known.name) or {}).env
   for setting, names in pairs(type(env) == "table" and env or {}) do
     for _, variable in ipairs(type(names) == "table" and names or {names}) do
-      if needed[variable] then settings[setting] = PLACES[setting] or "placeholder" end
+      if needed[variable] then settings[setting] = PLACES[setting] or "stand-in" end
     end
   end
   return settings
@@ -80,7 +80,7 @@ local function instance(known)
   local ok, provider, err = pcall(finetune.create_provider, known.name)
   if ok and provider then return provider end
   local why = ok and err.message or tostring(provider)
-  ok, provider = pcall(finetune.create_provider, known.name, placeholders(known))
+  ok, provider = pcall(finetune.create_provider, known.name, stand_ins(known))
   return ok and provider or nil, why
 end
 

@@ -36,7 +36,7 @@ function M.clean(value, lines)
   return (s:gsub("[\t\r\n]+", " "):gsub("[\0-\31\127]", ""))
 end
 
--- The text of a JSON document, as safe to show as it is to read: every such character as \uXXXX
+-- The text of a JSON document, as safe to show as it is to read: every such character as a \u escape
 function M.clean_json(s)
   if not s:find "[\127-\255]" then return s end
   local function escape(c)
