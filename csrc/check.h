@@ -122,6 +122,7 @@ typedef struct ft_check {
   int nomem;
   int unsure;           /* what follows from a fault that was told is not told */
   enum ft_role role;    /* of the message being checked, or before */
+  int bars;             /* may there be special tokens? They have bars. */
   int tools;            /* were tools declared? */
   size_t images, image; /* how many images; one of the message being checked, or 0 */
   struct {
@@ -191,10 +192,7 @@ ft_slice ft_check_plain(ft_check *c, size_t node);
 #define FT_RARE
 #endif
 
-/* rules_text.c: characters of a string as it is written, unescaped; *bar: is there a '|'? */
-size_t ft_text_measure(const char *s, size_t n, int escaped, int *bar);
-int ft_text_use(int variant); /* as ft_scan_use() */
-/* The first special token <|...|>: 1, and where */
+/* rules_text.c: the first special token <|...|>: 1, and where */
 int ft_text_special(const char *s, size_t n, size_t *at, size_t *len);
 
 #endif

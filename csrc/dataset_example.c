@@ -59,7 +59,6 @@ static int judge_made(ft_dataset *d, ft_example *e, ft_facts *facts) {
   enum ft_format from = d->rules.format;
   int made = d->record.made;
   d->rules.format = ft_dataset_format(d);
-  d->rules.skip_characters = 0;
   d->record.made = 1;
   int good = scan(d, &d->nodes_made, d->made.data, d->made.len, e) && judge(d, e, facts);
   d->record.made = made;
@@ -241,8 +240,6 @@ int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined) {
   ft_example e;
   ft_facts facts;
   d->examples++;
-  d->rules.skip_characters = d->options.to != FT_FORMAT_NONE && d->rules.format != FT_FORMAT_NONE &&
-                             d->options.to != d->rules.format; /* counted of what it becomes */
   int good = scan(d, &d->nodes, s, n, &e) && judge(d, &e, &facts);
   d->formats[d->rules.format] += good;
   const char *came = e.s;

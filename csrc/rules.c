@@ -291,6 +291,7 @@ static void check_begin(ft_check *c, ft_rules *r, const ft_example *e, ft_facts 
   c->e = e;
   c->nodes = e->nodes;
   c->facts = facts;
+  c->bars = memchr(e->s, '|', e->n) != NULL && ft_check_on(c, FT_RULE_SPECIAL_TOKEN);
   r->open.list.len = r->declared.list.len = r->called.list.len = 0;
 }
 

@@ -41,7 +41,6 @@ typedef struct ft_rules {
   ft_findings findings;
   ft_limits limits;
   unsigned char grade[FT_RULE_COUNT]; /* enum ft_severity */
-  int skip_characters;                /* do not count ft_facts.characters: half the work */
   /* work space: ids of the calls that may be answered; functions that are declared, and called */
   ft_names open, declared, called;
   ft_buf plain; /* a string unescaped; the keys of an object, sorted */

@@ -181,16 +181,12 @@ FT_RARE static void special_token(ft_check *c, size_t node, ft_slice text) {
 }
 
 void ft_check_text(ft_check *c, size_t node) {
-  int bar;
   if (c->nodes[node].type != '"') {
     ft_check_string(c, node);
     return;
   }
-  ft_slice text = ft_check_slice(c, node);
-  if (c->facts != NULL && !c->rules->skip_characters)
-    c->facts->characters += ft_text_measure(text.s, text.n, is_escaped(c, node), &bar);
-  else
-    bar = memchr(text.s, '|', text.n) != NULL;
-  if (bar)
-    special_token(c, node, text);
+  if (c->facts != NULL)
+    c->facts->characters += ft_scan_characters(c->e->s, &c->nodes[node]);
+  if (c->bars)
+    special_token(c, node, ft_check_slice(c, node));
 }

@@ -82,19 +82,19 @@ static inline const uint8_t *quick(const ft_scan_state *S, const uint8_t *p) {
 
 /* From p over good characters of two and three bytes, and those of four bytes that are not at
    the edges of their range: to anything else, or to the last three bytes before the end. */
-static inline const uint8_t *beyond(const uint8_t *p, const uint8_t *end) {
+static inline const uint8_t *beyond(const uint8_t *p, const uint8_t *end, ft_scan_text *text) {
   while (end - p >= 4) {
     uint32_t w = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
     if ((w & 0xC0C0F0) == 0x8080E0) { /* not below U+0800, no surrogate */
       if ((w & 0x200F) == 0 || (w & 0x200F) == 0x200D)
         break;
-      p += 3;
+      p += 3, text->extra += 2;
     } else if ((w & 0xC0E0) == 0x80C0) { /* not below U+0080 */
       if ((w & 0x1E) == 0)
         break;
-      p += 2;
+      p += 2, text->extra += 1;
     } else if ((w & 0xC0C0C0FC) == 0x808080F0 && (w & 0x3003) != 0)
-      p += 4; /* U+10000 to U+FFFFF */
+      p += 4, text->extra += 3; /* U+10000 to U+FFFFF */
     else
       break;
   }
@@ -102,28 +102,28 @@ static inline const uint8_t *beyond(const uint8_t *p, const uint8_t *end) {
 }
 
 /* Over good escapes, of which many may stand together; not over one that ends the text */
-static inline const uint8_t *escapes(const uint8_t *p, const uint8_t *end) {
+static inline const uint8_t *escapes(const uint8_t *p, const uint8_t *end, ft_scan_text *text) {
+  text->flags |= FT_NODE_ESCAPED;
   while (end - p > 6 && *p == '\\') {
     if (ft_scan_bytes[p[1]] & FT_BYTE_SIMPLE)
-      p += 2;
+      p += 2, text->extra += 1;
     else if (p[1] == 'u' && ft_scan_hex(p + 2))
-      p += 6;
+      p += 6, text->extra += 5;
     else
       break;
   }
   return p;
 }
 
-static const uint8_t *run(const ft_scan_state *S, const uint8_t *p, int *flags) {
+static const uint8_t *run(const ft_scan_state *S, const uint8_t *p, ft_scan_text *text) {
   for (;;) {
     const uint8_t *from = p = plain(p, S->end);
     if (p == S->end)
       return p;
-    if (*p == '\\') {
-      *flags |= FT_NODE_ESCAPED;
-      p = escapes(p, S->end);
-    } else if (*p >= 0x80)
-      p = beyond(p, S->end);
+    if (*p == '\\')
+      p = escapes(p, S->end, text);
+    else if (*p >= 0x80)
+      p = beyond(p, S->end, text);
     if (p == from)
       return p;
   }

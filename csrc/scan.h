@@ -24,9 +24,12 @@ typedef struct ft_node {
   uint32_t next;  /* index of the node behind it and all that it holds */
   uint8_t type;   /* { [ " 0 t f n, as ft_json_type() */
   uint8_t flags;
+  uint16_t extra; /* of a string: its bytes that are no characters of their own, so it has
+                     n - extra; FT_NODE_MANY: so many, or more */
 } ft_node;
 
 enum { FT_NODE_KEY = 1, FT_NODE_ESCAPED = 2 /* a string with a backslash */ };
+enum { FT_NODE_MANY = UINT16_MAX };
 
 /* ft_scan() that writes down the parts as well. *count: the nodes of the text, also where
    there is room for fewer: then only the first `room` were written, and whoever wants all
@@ -34,6 +37,10 @@ enum { FT_NODE_KEY = 1, FT_NODE_ESCAPED = 2 /* a string with a backslash */ };
    n is below 4 GiB where nodes are asked for. */
 ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size_t room,
                         size_t *count, const char **why);
+
+/* Characters (code points) of a string of the accepted text s. At once, unless it has more than
+   FT_NODE_MANY bytes beyond ASCII or in escapes. */
+size_t ft_scan_characters(const char *s, const ft_node *string);
 
 /* Is a key twice in the object nodes[i] of the accepted text s? The node of the first key that
    repeats an earlier one ("\u0061" repeats "a"); 0: there is none. An object of more than

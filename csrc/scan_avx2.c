@@ -6,9 +6,9 @@
 
 #ifdef FT_SCAN_X86
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,bmi"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,popcnt"))), apply_to = function)
 #else
-#pragma GCC target("avx2,bmi")
+#pragma GCC target("avx2,bmi,popcnt")
 #endif
 #include <immintrin.h>
 
@@ -46,12 +46,20 @@ static inline uint32_t have(__m256i v, int i) {
   return bits(_mm256_cmpgt_epi8(_mm256_and_si256(v, row(i)), _mm256_setzero_si256()));
 }
 
-static inline uint32_t escapes(const uint8_t *p, Block b) {
+static inline size_t ones(uint32_t bits) {
+  return (size_t)__builtin_popcount(bits);
+}
+
+static inline uint32_t continuations(const uint8_t *p) {
+  return bits(_mm256_cmpgt_epi8(row(FT_EACH_LEAD), load(p)));
+}
+
+static inline Escapes escapes(const uint8_t *p, Block b) {
   __m256i v = load(p);
   __m256i sets = _mm256_and_si256(_mm256_shuffle_epi8(row(FT_SET_BY_HIGH), high_nibbles(v)),
                                   _mm256_shuffle_epi8(row(FT_SET_BY_LOW), v));
   uint32_t d = bits(_mm256_add_epi8(sets, sets)); /* FT_SET_D becomes the top bit */
-  return ft_scan_escapes(b, have(sets, FT_EACH_SIMPLE), bits(sets), have(sets, FT_EACH_HEX), d);
+  return ft_scan_escapes(b.backslash, have(sets, FT_EACH_SIMPLE), bits(sets), have(sets, FT_EACH_HEX), d);
 }
 
 /* The bytes before which a lead byte of three or four tells of them, as TWO of scan_each.c */
@@ -78,7 +86,9 @@ static inline int checked(const uint8_t *p) {
 
 ft_scanner *ft_scan_avx2(void) {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") ? scan : NULL;
+  int has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+            __builtin_cpu_supports("popcnt");
+  return has ? scan : NULL;
 }
 #ifdef __clang__
 #pragma clang attribute pop

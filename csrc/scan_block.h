@@ -3,7 +3,9 @@
 ** includer defines before:
 **   Block block(p): what there is in the 32 bytes at p.
 **   uint32_t near_odd(p): as b.odd, for the NEAR bytes at p.
-**   uint32_t escapes(p, b): by ft_scan_escapes(), of the block at p.
+**   Escapes escapes(p, b): by ft_scan_escapes(), of the block at p.
+**   uint32_t continuations(p): the bytes of its 32 that continue a character of UTF-8.
+**   size_t ones(uint32_t): how many bits are set.
 **   int checked(p): are the characters good that begin or end in the 32 bytes at p? It looks at
 **     the three bytes before p, too.
 */
@@ -45,40 +47,60 @@ static inline const uint8_t *quick(const ft_scan_state *S, const uint8_t *p) {
   return *at == '"' ? at : NULL;
 }
 
+/* Adds what stands in the first n bytes of the block at p. */
+static inline void count(ft_scan_text *text, const uint8_t *p, size_t n, Block b, Escapes e) {
+  uint32_t done = n < BLOCK ? (UINT32_C(1) << n) - 1 : UINT32_MAX;
+  if (b.backslash & done) {
+    text->flags |= FT_NODE_ESCAPED;
+    text->extra += ones(e.simple & done) + 5 * ones(e.unicode & done);
+  }
+  if (b.high & done)
+    text->extra += ones(continuations(p) & done);
+}
+
 /* Over the block at p as far as it is good: to its end or a little behind it, or to what is left
    to others. The character that the block's end cuts apart is left for the next one. */
 static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p, Block b,
-                                        int *flags) {
+                                        ft_scan_text *text) {
   uint32_t stop = b.odd ^ b.high, high = b.high;
-  const uint8_t *q = p;
-  if (b.backslash != 0)
-    stop &= ~escapes(p, b);
-  while (q - p < BLOCK) {
-    uint32_t before = stop ^ (stop - 1); /* and the next stop itself */
-    if (b.backslash & before)
-      *flags |= FT_NODE_ESCAPED;
-    if (high & before) {
-      if (p - S->begin < 3 || !checked(p))
-        return p + __builtin_ctz(high);
+  const uint8_t *q = p + BLOCK;
+  Escapes e = {0, 0};
+  if (b.backslash != 0 && (b.backslash & b.backslash >> 1) == 0) {
+    e = escapes(p, b);
+    stop &= ~(e.simple | e.simple << 1 | e.unicode);
+  }
+  for (;;) {
+    if (high & (stop ^ (stop - 1))) { /* one before the next stop */
+      if (p - S->begin < 3 || !checked(p)) {
+        q = p + __builtin_ctz(high);
+        break;
+      }
       high = 0;
     }
-    if (stop == 0)
-      return p + BLOCK - (b.high != 0 ? cut(p + BLOCK) : 0);
+    if (stop == 0) {
+      q = p + BLOCK - (b.high != 0 ? cut(p + BLOCK) : 0);
+      break;
+    }
     const uint8_t *at = p + __builtin_ctz(stop);
-    if (*at == '"' || (q = over(at)) == at)
-      return at;
-    stop &= (uint32_t)(UINT64_MAX << ((q - p) & 63));
+    q = *at == '"' ? at : over(at);
+    if (q == at)
+      break;
+    text->extra += (size_t)(q - at) - 1;
+    if (q - p >= BLOCK)
+      break;
+    stop &= UINT32_MAX << (q - p);
   }
+  count(text, p, (size_t)(q - p), b, e);
   return q;
 }
 
-static inline const uint8_t *run(const ft_scan_state *S, const uint8_t *p, int *flags) {
+static inline const uint8_t *run(const ft_scan_state *S, const uint8_t *p, ft_scan_text *text) {
   const uint8_t *end = S->end - (BLOCK + ESCAPE);
   while (p <= end) {
     Block b = block(p);
     const uint8_t *q = p + BLOCK;
     if (b.odd != 0) {
-      q = over_block(S, p, b, flags);
+      q = over_block(S, p, b, text);
       if (q - p < BLOCK - 3)
         return q;
     }

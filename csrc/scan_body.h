@@ -4,10 +4,9 @@
 ** defines before:
 **   const uint8_t *quick(S, p): from p, at the beginning of a string, to its closing quote if
 **     that is near and all before it is plain; else p, or a place on the way to it.
-**   const uint8_t *run(S, p, int *flags): from p, at the beginning of a character inside a
+**   const uint8_t *run(S, p, text): from p, at the beginning of a character inside a
 **     string, as far as all is surely good: to a quote that closes, to anything else that it
-**     leaves to odd(), or to the end. Sets FT_NODE_ESCAPED in *flags where it steps
-**     over an escape.
+**     leaves to odd(), or to the end. Adds to `text` what it steps over.
 */
 
 #include "scan_odd.h"
@@ -23,6 +22,8 @@ static inline int next(const ft_scan_state *S, const uint8_t **p) {
   return -1;
 }
 
+static const ft_scan_text no_text = {0, 0};
+
 /* ---- nodes, in a struct that stays in scan(), so that it can lie in registers ---- */
 
 typedef struct Notes {
@@ -32,7 +33,8 @@ typedef struct Notes {
 } Notes;
 
 /* A node for [from, from + n): its index */
-static inline size_t note(Notes *notes, int type, int flags, const uint8_t *from, size_t n) {
+static inline size_t note(Notes *notes, int type, ft_scan_text text, const uint8_t *from,
+                          size_t n) {
   size_t i = notes->count++;
   if (FT_LIKELY(i < notes->room)) {
     ft_node *node = &notes->nodes[i];
@@ -40,7 +42,8 @@ static inline size_t note(Notes *notes, int type, int flags, const uint8_t *from
     node->n = (uint32_t)n;
     node->next = (uint32_t)i + 1;
     node->type = (uint8_t)type;
-    node->flags = (uint8_t)flags;
+    node->flags = (uint8_t)text.flags;
+    node->extra = (uint16_t)(text.extra < FT_NODE_MANY ? text.extra : FT_NODE_MANY);
   }
   return i;
 }
@@ -57,30 +60,34 @@ static inline void note_end(Notes *notes, size_t i, const uint8_t *p) {
 /* ---- values that hold none ---- */
 
 /* From p in a string, all good before it, to the closing quote */
-static FT_SCAN_APART const uint8_t *string_rest(ft_scan_state *S, const uint8_t *p, int *flags) {
+static FT_SCAN_APART const uint8_t *string_rest(ft_scan_state *S, const uint8_t *p,
+                                                ft_scan_text *text) {
   for (;;) {
-    p = run(S, p, flags);
+    p = run(S, p, text);
     if (FT_LIKELY(p < S->end && *p == '"'))
       return p;
     if (p < S->end && *p == '\\')
-      *flags |= FT_NODE_ESCAPED;
-    p = odd(S, p);
-    if (p == NULL)
+      text->flags |= FT_NODE_ESCAPED;
+    const uint8_t *behind = odd(S, p);
+    if (behind == NULL)
       return NULL;
+    text->extra += (size_t)(behind - p) - 1;
+    p = behind;
   }
 }
 
 static inline const uint8_t *string(ft_scan_state *S, const uint8_t *p, int flags, Notes *notes) {
   const uint8_t *from = p + 1;
+  ft_scan_text text = {0, flags};
   p = quick(S, from);
   if (p == NULL) {
-    int more = flags;
-    p = string_rest(S, from, &more);
-    flags = more;
+    ft_scan_text whole = text; /* one that has an address; `text` stays in registers */
+    p = string_rest(S, from, &whole);
     if (p == NULL)
       return NULL;
+    text = whole;
   }
-  note(notes, '"', flags, from, (size_t)(p - from));
+  note(notes, '"', text, from, (size_t)(p - from));
   return p + 1;
 }
 
@@ -89,7 +96,7 @@ static inline const uint8_t *word(ft_scan_state *S, const uint8_t *p, int c, Not
   int numeric = c == '-' || (c >= '0' && c <= '9');
   p = numeric ? number(S, p) : literal(S, p);
   if (p != NULL)
-    note(notes, numeric ? '0' : c, 0, from, (size_t)(p - from));
+    note(notes, numeric ? '0' : c, no_text, from, (size_t)(p - from));
   return p;
 }
 
@@ -133,7 +140,7 @@ static inline const uint8_t *enter(ft_scan_state *S, const uint8_t *p, int c, Le
   if (l->top == l->last)
     return fault(S, p, ft_scan_deep);
   l->top++;
-  l->top->node = note(notes, c, 0, p, 0);
+  l->top->node = note(notes, c, no_text, p, 0);
   l->top->close = c + 2; /* ASCII has it so: [ ] and { } */
   return p + 1;
 }

@@ -44,6 +44,7 @@ __attribute__((aligned(32))) const uint8_t ft_scan_each[FT_EACH_ROWS][32] = {
     [FT_EACH_TWO] = EACH(0x02),
     [FT_EACH_ABOVE] = EACH(0x21),
     [FT_EACH_BACKSLASH] = EACH('\\'),
+    [FT_EACH_LEAD] = EACH(0xC0),
     [FT_EACH_NIBBLE] = EACH(0x0F),
     [FT_EACH_HEX] = EACH(HEX),
     [FT_EACH_SIMPLE] = EACH(MARK | BFN | RT),

@@ -20,6 +20,7 @@ enum {
   FT_EACH_TWO,   /* with this bit turned the quote is 20, and what was 20 is above: so ... */
   FT_EACH_ABOVE, /* what is then below 21, signed, is a quote, a control or beyond ASCII */
   FT_EACH_BACKSLASH,
+  FT_EACH_LEAD, /* C0: what is below, signed, is a continuation */
   FT_EACH_NIBBLE, /* 0F */
   FT_EACH_HEX,    /* FT_SET_DIGIT | FT_SET_LETTER */
   FT_EACH_SIMPLE, /* FT_SET_MARK | FT_SET_BFN | FT_SET_RT */
@@ -47,18 +48,20 @@ enum {
   FT_SET_U = 128     /* u */
 };
 
-/* The bits of a block that good escapes take from its odd ones, out of: the backslashes; where
-   the second byte of a simple escape may be, a `u`, a hexadecimal digit, a D among these.
-   A backslash that is itself escaped may be taken too: what is behind it is plain. But a quote
-   behind it ends the string, so none is taken where backslashes stand together.
-   Left to others: what is cut by the block's end, and \uD escapes, half of which are surrogates. */
-static inline uint32_t ft_scan_escapes(Block b, uint32_t second, uint32_t u, uint32_t hex,
-                                       uint32_t d) {
-  uint32_t simple = b.backslash & second >> 1;
+/* The good escapes of a block, as they are taken from its odd ones: where they begin */
+typedef struct Escapes {
+  uint32_t simple;  /* of two bytes */
+  uint32_t unicode; /* of six, and one character */
+} Escapes;
+
+/* Out of: where the second byte of a simple escape may be, a `u`, a hexadecimal digit, a D among
+   these. Left to others: where backslashes stand together, so that none is taken that is itself
+   escaped; what is cut by the block's end; \uD escapes, half of which are surrogates. */
+static inline Escapes ft_scan_escapes(uint32_t backslash, uint32_t second, uint32_t u, uint32_t hex,
+                                      uint32_t d) {
   uint32_t two = hex & hex >> 1, four = two & two >> 2;
-  if (b.backslash & b.backslash >> 1)
-    simple &= ~(b.odd >> 1);
-  return simple | simple << 1 | (b.backslash & u >> 1 & (four & ~d) >> 2);
+  Escapes e = {backslash & second >> 1, backslash & u >> 1 & (four & ~d) >> 2};
+  return e;
 }
 
 #endif

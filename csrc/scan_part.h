@@ -25,6 +25,12 @@ typedef struct ft_scan_state {
   size_t room, count; /* of nodes: there, and needed so far */
 } ft_scan_state;
 
+/* What there is to say of a string once it was gone over */
+typedef struct ft_scan_text {
+  size_t extra; /* as of a node, but without an end */
+  int flags;
+} ft_scan_text;
+
 /* Scans all of S->begin .. S->end; leaves the fault or NULL in S->why. */
 typedef void ft_scanner(ft_scan_state *S, int depth);
 

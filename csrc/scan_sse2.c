@@ -58,18 +58,30 @@ static inline __m128i hex(__m128i v) {
 }
 
 /* Of the simple ones only the most frequent: line breaks and quotes */
-static inline uint32_t escapes(const uint8_t *p, Block b) {
+static inline Escapes escapes(const uint8_t *p, Block b) {
   __m128i v = load(p), w = load(p + 16);
   uint32_t second =
       bits(_mm_or_si128(equal(v, 'n'), equal(v, '"')), _mm_or_si128(equal(w, 'n'), equal(w, '"')));
   uint32_t u = bits(equal(v, 'u'), equal(w, 'u'));
   if ((b.backslash & u >> 1) == 0)
-    return ft_scan_escapes(b, second, 0, 0, 0);
-  return ft_scan_escapes(b, second, u, bits(hex(v), hex(w)),
+    return ft_scan_escapes(b.backslash, second, 0, 0, 0);
+  return ft_scan_escapes(b.backslash, second, u, bits(hex(v), hex(w)),
                          bits(equal(lower(v), 'd'), equal(lower(w), 'd')));
 }
 
+/* There is no instruction for it: by pairs, by nibbles, by bytes */
+static inline size_t ones(uint32_t bits) {
+  bits -= bits >> 1 & 0x55555555;
+  bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+  return ((bits + (bits >> 4)) & 0x0F0F0F0F) * UINT32_C(0x01010101) >> 24;
+}
+
 /* ---- UTF-8 ---- */
+
+static inline uint32_t continuations(const uint8_t *p) {
+  return bits(_mm_cmplt_epi8(load(p), row(FT_EACH_LEAD)),
+              _mm_cmplt_epi8(load(p + 16), row(FT_EACH_LEAD)));
+}
 
 static inline __m128i below(__m128i v, int c) { /* of continuations: signed as well as unsigned */
   return _mm_cmplt_epi8(v, _mm_set1_epi8((char)c));

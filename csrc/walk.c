@@ -194,6 +194,37 @@ size_t ft_json_unescape(ft_slice a, char *out) {
   return (size_t)(p - out);
 }
 
+/* Bytes of [s, s + n) that continue a character, eight at a time */
+static size_t continuations(const char *s, size_t n) {
+  const uint64_t ones = UINT64_C(0x0101010101010101);
+  size_t count = 0;
+  uint64_t w;
+  for (; n >= sizeof w; s += sizeof w, n -= sizeof w) {
+    memcpy(&w, s, sizeof w);
+    count += (size_t)(((w >> 7 & ~(w >> 6) & ones) * ones) >> 56);
+  }
+  for (; n > 0; s++, n--)
+    count += ((unsigned char)*s & 0xC0) == 0x80;
+  return count;
+}
+
+size_t ft_scan_characters(const char *s, const ft_node *string) {
+  ft_slice a = {s + string->at, string->n};
+  size_t count = 0;
+  if (string->extra < FT_NODE_MANY)
+    return a.n - string->extra;
+  for (; a.n > 0; count++) {
+    const char *escape = memchr(a.s, '\\', a.n);
+    size_t run = escape == NULL ? a.n : (size_t)(escape - a.s);
+    count += run - continuations(a.s, run);
+    a.s += run, a.n -= run;
+    if (a.n == 0)
+      break;
+    take_escape(&a);
+  }
+  return count;
+}
+
 int ft_json_compare(ft_slice a, ft_slice b) {
   while (a.n > 0 && b.n > 0) {
     unsigned long x = take(&a), y = take(&b);

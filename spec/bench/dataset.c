@@ -57,7 +57,7 @@ static void run(ft_dataset *d) {
 int main(int argc, char **argv) {
   static ft_dataset d;
   int hash = 0, variant = argc > 2 ? variant_named(argv[1]) : 0;
-  if (argc < 3 || !ft_scan_use(variant) || !ft_text_use(variant)) {
+  if (argc < 3 || !ft_scan_use(variant)) {
     fprintf(stderr, "usage: dataset portable|sse2|avx2|best [id=severity...] [hash] FILE...\n");
     return 2;
   }

@@ -31,6 +31,18 @@ static void claim(int condition, const char *words) {
 
 /* ---- what the nodes of an accepted text must be ---- */
 
+/* Bytes of a good string that are no characters of their own */
+static size_t extra_by_hand(const char *s, size_t n) {
+  size_t extra = 0;
+  for (size_t i = 0; i < n;) {
+    int pair = s[i] == '\\' && s[i + 1] == 'u' && (s[i + 2] | 0x20) == 'd' && s[i + 3] >= '8';
+    size_t bytes = s[i] != '\\' ? 1 : s[i + 1] != 'u' ? 2 : pair ? 12 : 6;
+    extra += bytes - 1 + (((unsigned char)s[i] & 0xC0) == 0x80);
+    i += bytes;
+  }
+  return extra;
+}
+
 static void check_leaf(const char *s, size_t n, const ft_node *node) {
   const char *p = s + node->at;
   ft_json j = {p, p + node->n};
@@ -41,9 +53,12 @@ static void check_leaf(const char *s, size_t n, const ft_node *node) {
           "no quotes around a string");
     claim((memchr(p, '\\', node->n) != NULL) == ((node->flags & FT_NODE_ESCAPED) != 0),
           "an escape that is not flagged, or none that is");
+    size_t extra = extra_by_hand(p, node->n);
+    claim(node->extra == (extra < FT_NODE_MANY ? extra : FT_NODE_MANY), "miscounted bytes");
+    claim(ft_scan_characters(s, node) == node->n - extra, "miscounted characters");
   } else {
     claim(node->n > 0 && ft_json_type(&j) == node->type, "a node of another type");
-    claim((node->flags & FT_NODE_ESCAPED) == 0, "escaped, but no string");
+    claim((node->flags & FT_NODE_ESCAPED) == 0 && node->extra == 0, "escaped, but no string");
   }
 }
 
@@ -150,7 +165,7 @@ static void check_same(const Verdict *a, const Verdict *b, int variant) {
   for (size_t i = 0; i < noted; i++) {
     const ft_node *x = &scan_nodes[0][i], *y = &scan_nodes[variant][i];
     claim(x->at == y->at && x->n == y->n && x->next == y->next && x->type == y->type &&
-              x->flags == y->flags,
+              x->flags == y->flags && x->extra == y->extra,
           "the variants differ in a node");
   }
 }

@@ -38,34 +38,6 @@ static void found(void *ud, const ft_finding *f) {
   check(printable(f->message) && printable(f->path) && printable(f->excerpt), "not printable");
 }
 
-/* ---- characters, one by one ---- */
-
-static size_t count_characters(const char *s, size_t n) {
-  size_t count = 0;
-  for (size_t i = 0; i < n; i++)
-    count += ((unsigned char)s[i] & 0xC0) != 0x80;
-  return count;
-}
-
-static void check_characters(const ft_example *e) {
-  for (size_t i = 0; i < e->count; i++) {
-    const ft_node *node = &e->nodes[i];
-    if (node->type != '"')
-      continue;
-    ft_slice a = ft_example_slice(e, i);
-    char *plain = malloc(a.n + 1);
-    size_t n = ft_json_unescape(a, plain), expected = count_characters(plain, n);
-    int bar, is_bar = memchr(a.s, '|', a.n) != NULL;
-    for (int variant = FT_SCAN_PORTABLE; variant <= FT_SCAN_AVX2; variant++)
-      if (ft_text_use(variant)) {
-        size_t got = ft_text_measure(a.s, a.n, node->flags & FT_NODE_ESCAPED, &bar);
-        check(got == expected, "characters were miscounted");
-        check((bar != 0) == is_bar, "a bar was not seen, or seen where there is none");
-      }
-    free(plain);
-  }
-}
-
 /* ---- an example ---- */
 
 enum { ROOM = 1 << 16 };
@@ -140,7 +112,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     int with = judge(data, &e, 1, 0), without = judge(data, &e, 0, 0);
     check(with == without, "the statistics change the verdict");
     judge(data, &e, 1, 1);
-    check_characters(&e);
   }
   free(text);
   return 0;
