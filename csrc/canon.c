@@ -65,20 +65,28 @@ static inline ft_hash blocks(ft_hash h, const char *p, const char *end) {
   return h;
 }
 
-/* The last n < 16 bytes, zeros behind them. Where the text goes on they are read with what
-   follows, which is cut off again. */
-static inline ft_hash rest(ft_hash h, const char *p, size_t n, const char *text_end) {
+typedef struct Words {
+  uint64_t x, y;
+} Words;
+
+/* The n <= 16 bytes at p, zeros behind them. Up to `readable` more may be read, and are cut off. */
+static inline Words words(const char *p, size_t n, const char *readable) {
+  static const char keep[32] = "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"
+                               "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF";
+  const char *window = keep + 16 - n; /* its first n are of all bits */
   char copy[16] = {0};
+  if (readable - p < 16)
+    p = memcpy(copy, p, n);
+  Words w = {load(p) & load(window), load(p + 8) & load(window + 8)};
+  return w;
+}
+
+/* The last n < 16 bytes */
+static inline ft_hash rest(ft_hash h, const char *p, size_t n, const char *readable) {
   if (n == 0)
     return h;
-  if (text_end - p < 16)
-    p = memcpy(copy, p, n);
-  uint64_t x = load(p), y = n > 8 ? load(p + 8) : 0;
-  if (n < 8)
-    x &= (UINT64_C(1) << 8 * n) - 1;
-  else if (n > 8)
-    y &= (UINT64_C(1) << 8 * (n - 8)) - 1;
-  return absorb(h, x, y);
+  Words w = words(p, n, readable);
+  return absorb(h, w.x, w.y);
 }
 
 static inline ft_hash ended(ft_hash h, uint64_t n, int type) {
@@ -86,7 +94,7 @@ static inline ft_hash ended(ft_hash h, uint64_t n, int type) {
 }
 
 /* Of four hexadecimal digits, all at once: a letter's low bits are 9 short of what it means */
-static unsigned hex4(const char *p) {
+static inline unsigned hex4(const char *p) {
   uint32_t x;
   memcpy(&x, p, 4);
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -97,16 +105,24 @@ static unsigned hex4(const char *p) {
   return (x & 0xFF) << 8 | x >> 16;
 }
 
-static char *put_utf8(char *out, unsigned long c) {
+static inline char *put_utf8(char *out, unsigned c) {
   if (c < 0x80) {
-    *out++ = (char)c;
-    return out;
+    *out = (char)c;
+    return out + 1;
   }
-  int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-  for (int i = more; i > 0; i--, c >>= 6)
-    out[i] = (char)(0x80 | (c & 0x3F));
-  out[0] = (char)(0xFF00u >> (more + 1) | c);
-  return out + more + 1;
+  if (c < 0x800) {
+    out[0] = (char)(0xC0 | c >> 6);
+    out[1] = (char)(0x80 | (c & 0x3F));
+    return out + 2;
+  }
+  if (c >= 0x10000) {
+    *out++ = (char)(0xF0 | c >> 18);
+    out[0] = (char)(0x80 | (c >> 12 & 0x3F));
+  } else
+    out[0] = (char)(0xE0 | c >> 12);
+  out[1] = (char)(0x80 | (c >> 6 & 0x3F));
+  out[2] = (char)(0x80 | (c & 0x3F));
+  return out + 3;
 }
 
 /* What an escape of one letter means; looked up, since a branch here is often guessed wrong */
@@ -114,47 +130,52 @@ static const char meant[] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = 
                              ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
 
 /* The escape at *p, which ft_scan() has accepted, as at most 4 bytes */
-static char *put_escape(char *out, const char **p) {
-  char c = (*p)[1];
+static inline char *put_escape(char *out, const char **p) {
+  unsigned char c = (unsigned char)(*p)[1];
   if (c == 'u') {
-    unsigned long u = hex4(*p + 2);
-    int pair = u >= 0xD800 && u < 0xDC00;
+    unsigned u = hex4(*p + 2);
+    int pair = (u & 0xFC00) == 0xD800;
     if (pair)
       u = 0x10000 + ((u - 0xD800) << 10) + (hex4(*p + 8) - 0xDC00);
     *p += pair ? 12 : 6;
     return put_utf8(out, u);
   }
   *p += 2;
-  *out++ = meant[(unsigned char)c];
-  return out;
+  *out = meant[c];
+  return out + 1;
 }
 
 enum {
-  SPELL = 512, /* bytes of a string with escapes that are spelled out at a time */
-  SLACK = 16   /* may be written behind them: a last escape, or more of a run than counts */
+  STEP = 32,   /* bytes copied at a time */
+  SPELL = 512, /* bytes of a string that are spelled out at a time */
+  SLACK = STEP /* may be written behind them: a last escape, or more of a run than counts */
 };
 
-/* Copies 16 bytes; how many of them stand before a backslash */
-static inline size_t copy_16(char *out, const char *s) {
+/* Copies STEP bytes; how many of them stand before a backslash */
+static inline size_t copy_step(char *out, const char *s) {
 #ifdef __SSE2__
-  __m128i w = _mm_loadu_si128((const __m128i *)(const void *)s);
-  _mm_storeu_si128((__m128i *)(void *)out, w);
-  int found = _mm_movemask_epi8(_mm_cmpeq_epi8(w, _mm_set1_epi8('\\')));
-  return found == 0 ? 16 : (size_t)__builtin_ctz((unsigned)found);
+  const __m128i backslash = _mm_set1_epi8('\\');
+  __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
+  __m128i w = _mm_loadu_si128((const __m128i *)(const void *)(s + 16));
+  _mm_storeu_si128((__m128i *)(void *)out, v);
+  _mm_storeu_si128((__m128i *)(void *)(out + 16), w);
+  unsigned low = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, backslash));
+  unsigned found = low | (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(w, backslash)) << 16;
+  return found == 0 ? STEP : (size_t)__builtin_ctz(found);
 #else
-  const char *escape = memchr(s, '\\', 16);
-  memcpy(out, s, 16);
-  return escape == NULL ? 16 : (size_t)(escape - s);
+  const char *escape = memchr(s, '\\', STEP);
+  memcpy(out, s, STEP);
+  return escape == NULL ? STEP : (size_t)(escape - s);
 #endif
 }
 
 /* Copies from *p up to a backslash, or as far as there is room */
 static inline char *put_run(char *out, const char *room, const char **p, const char *end) {
   const char *s = *p;
-  while (out < room && end - s >= 16) {
-    size_t n = copy_16(out, s);
+  while (out < room && end - s >= STEP) {
+    size_t n = copy_step(out, s);
     out += n, s += n;
-    if (n < 16)
+    if (n < STEP)
       return *p = s, out;
   }
   while (out < room && s < end && *s != '\\')
@@ -165,22 +186,22 @@ static inline char *put_run(char *out, const char *room, const char **p, const c
 static ft_hash spelled(ft_hash h, const char *p, const char *end) {
   char buf[SPELL + SLACK], *out = buf;
   uint64_t n = 0;
-  while (p < end) {
-    out = put_run(out, buf + SPELL, &p, end);
-    while (p < end && *p == '\\' && out < buf + SPELL)
-      out = put_escape(out, &p);
-    if (out < buf + SPELL)
-      continue;
-    size_t whole = (size_t)(out - buf) & ~(size_t)15, left = (size_t)(out - buf) & 15;
+  for (;;) {
+    while (p < end && out < buf + SPELL) {
+      if (*p == '\\')
+        out = put_escape(out, &p);
+      else
+        out = put_run(out, buf + SPELL, &p, end);
+    }
+    size_t have = (size_t)(out - buf), whole = have & ~(size_t)15;
     h = blocks(h, buf, buf + whole);
-    memcpy(buf, buf + whole, left);
-    out = buf + left;
-    n += whole;
+    n += have;
+    if (p == end)
+      return ended(rest(h, buf + whole, have - whole, buf + sizeof buf), n, '"');
+    memcpy(buf, buf + whole, 16);
+    out = buf + have - whole;
+    n -= have - whole;
   }
-  size_t whole = (size_t)(out - buf) & ~(size_t)15;
-  h = blocks(h, buf, buf + whole);
-  h = rest(h, buf + whole, (size_t)(out - buf) - whole, buf + sizeof buf);
-  return ended(h, n + (uint64_t)(out - buf), '"');
 }
 
 static ft_hash scalar(ft_hash seed, const ft_example *e, const ft_node *node) {
@@ -234,6 +255,37 @@ ft_hash ft_canon(const ft_example *e, uint64_t seed) {
     }
   }
   return frames->all;
+}
+
+/* ---- in brief ---- */
+
+/* The first bytes of a string with escapes, as what it means */
+static Words spelled_begin(const char *p, const char *end) {
+  char buf[16 + 4], *out = buf;
+  if (end - p >= 16 && memchr(p, '\\', 16) == NULL)
+    return words(p, 16, end);
+  while (p < end && out < buf + 16) {
+    if (*p == '\\')
+      out = put_escape(out, &p);
+    else
+      *out++ = *p++;
+  }
+  return words(buf, out < buf + 16 ? (size_t)(out - buf) : 16, buf + sizeof buf);
+}
+
+uint64_t ft_canon_brief(const ft_example *e, uint64_t seed) {
+  uint64_t sum = seed; /* of its strings, so the order of keys does not show */
+  for (size_t i = 0; i < e->count; i++) {
+    const ft_node *node = &e->nodes[i];
+    if (node->type != '"' || (node->flags & FT_NODE_KEY))
+      continue;
+    const char *p = e->s + node->at;
+    size_t characters = ft_scan_characters(e->s, node);
+    Words w = node->flags & FT_NODE_ESCAPED ? spelled_begin(p, p + node->n)
+                                            : words(p, node->n < 16 ? node->n : 16, e->s + e->n);
+    sum += fold(w.x ^ seed ^ K0, w.y ^ (characters * K1 + K2));
+  }
+  return sum;
 }
 
 int ft_canon_side(ft_hash h, uint64_t seed, double fraction) {

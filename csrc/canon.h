@@ -17,6 +17,10 @@ typedef struct ft_hash {
    examples of one hash, so where examples of several hands meet the seed should be a secret. */
 ft_hash ft_canon(const ft_example *e, uint64_t seed);
 
+/* What is quickly told of it: lengths of its texts, and how they begin. The same for two texts of
+   the same value, and seldom for others. */
+uint64_t ft_canon_brief(const ft_example *e, uint64_t seed);
+
 /* Is it on the side that gets this fraction of all examples (the validation set)? The same
    example goes to the same side for a seed, and stays there when the fraction grows. */
 int ft_canon_side(ft_hash h, uint64_t seed, double fraction);

@@ -26,6 +26,7 @@ enum ft_format ft_dataset_format(const ft_dataset *d) {
 static void next_record(ft_dataset *d, const char *s, size_t n) {
   long long line = d->record.line + 1;
   memset(&d->record, 0, sizeof d->record);
+  d->record.at = -1;
   d->record.s = s;
   d->record.n = n;
   d->record.line = line;
@@ -328,18 +329,18 @@ static uint64_t secret(const void *address) {
 void ft_dataset_init(ft_dataset *d, lua_Alloc alloc, void *ud) {
   static const ft_outfile closed = FT_OUTFILE_CLOSED;
   static const ft_reader_options any;
+  uint64_t seed = secret(d);
   memset(d, 0, sizeof *d);
   d->alloc = alloc;
   d->ud = ud;
   d->shuffled = closed;
-  d->secret = secret(d);
   ft_rules_init(&d->rules, alloc, ud);
   d->rules.findings.keep = 100;
   d->rules.findings.found = ft_dataset_keep;
   d->rules.findings.ud = d;
   ft_reader_init(&d->reader, alloc, ud, &any);
-  ft_seen_init(&d->seen, alloc, ud);
-  ft_seen_init(&d->against, alloc, ud);
+  ft_twice_init(&d->seen, seed, alloc, ud);
+  ft_twice_init(&d->against, seed, alloc, ud);
   ft_shuffle_init(&d->shuffle, alloc, ud, 0);
   ft_tokens_init(&d->tokenizer, NULL, alloc, ud);
   for (int side = 0; side < FT_SIDES; side++)
@@ -366,8 +367,8 @@ void ft_dataset_close(ft_dataset *d) {
     ft_sink_free(&d->sinks[side]);
   ft_shuffle_free(&d->shuffle);
   ft_tokens_free(&d->tokenizer);
-  ft_seen_free(&d->seen);
-  ft_seen_free(&d->against);
+  ft_twice_free(&d->seen);
+  ft_twice_free(&d->against);
   ft_rules_free(&d->rules);
   for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
     ft_buf_free(bufs[i]);

@@ -12,12 +12,12 @@
 #include "convert.h"
 #include "reader.h"
 #include "rules.h"
-#include "seen.h"
 #include "shuffle.h"
 #include "sink.h"
 #include "stats.h"
 #include "tokens.h"
 #include "truncate.h"
+#include "twice.h"
 
 #include <lua.h>
 
@@ -71,10 +71,9 @@ typedef struct ft_dataset {
   ft_buf texts, drop, columns; /* strings of the options, and what points to them */
 
   ft_buf nodes, nodes_made, made, shorter; /* the example's; and of what it becomes */
-  ft_seen seen, against;                   /* hashes of the examples, of those to look out for */
+  ft_twice seen, against;                  /* the examples so far, those to look out for */
   ft_buf answer;                           /* the first one; len 0: none yet */
   int answers;                             /* 0: none, 1: all the same, 2: there are others */
-  uint64_t secret;                         /* seed of `seen` */
 
   ft_sink sinks[FT_SIDES];
   ft_shuffle shuffle;

@@ -22,26 +22,16 @@ static int not_json(ft_dataset *d, const char *s, size_t n, size_t at, const cha
 /* 1: e is made, its nodes in `nodes`; 0: it is no JSON, or a fault */
 static int scan(ft_dataset *d, ft_buf *nodes, const char *s, size_t n, ft_example *e) {
   const char *why;
-  size_t room = nodes->cap / sizeof(ft_node), count;
-  ptrdiff_t at =
-      ft_scan_nodes(s, n, FT_EXAMPLE_DEPTH, (ft_node *)(void *)nodes->data, room, &count, &why);
-  if (at >= 0)
+  ptrdiff_t at;
+  int got = ft_example_read(e, s, n, FT_EXAMPLE_DEPTH, nodes, &at, &why);
+  if (got == 0)
     return not_json(d, s, n, (size_t)at, why);
-  if (count > FT_NODES_MAX) {
+  if (got < 0 && !nodes->full)
+    return ft_dataset_fail_memory(d);
+  if (got < 0)
     ft_rules_found(&d->rules, FT_RULE_TOO_MANY_VALUES, s, n, 0,
                    "more values and keys than are taken");
-    return 0;
-  }
-  if (count > room) {
-    if (!ft_buf_reserve(nodes, count * sizeof(ft_node)))
-      return ft_dataset_fail_memory(d);
-    return scan(d, nodes, s, n, e);
-  }
-  e->s = s;
-  e->n = n;
-  e->nodes = (const ft_node *)(const void *)nodes->data;
-  e->count = count;
-  return 1;
+  return got > 0;
 }
 
 /* ---- what it says ---- */
@@ -154,10 +144,18 @@ static int compare_answers(ft_dataset *d, const ft_example *e, enum ft_format fo
   return 1;
 }
 
-static int leaks(const ft_dataset *d, const ft_example *e) {
-  return d->against.count > 0 &&
-         ft_rules_severity(&d->rules, FT_RULE_LEAKED_VALIDATION) != FT_GRADE_OFF &&
-         ft_seen_has(&d->against, ft_canon(e, d->secret));
+/* Where in its file the example stands, as it came; -1: nowhere, or not for this set */
+static long long place(const ft_dataset *d, ft_twice *set, const ft_example *e) {
+  const ft_record *r = &d->record;
+  int there = r->at >= 0 && e->s == r->s && ft_twice_places(set, d->source, d->reader.fd);
+  return there ? r->at : -1;
+}
+
+static int leaks(ft_dataset *d, const ft_example *e) {
+  int has = ft_rules_severity(&d->rules, FT_RULE_LEAKED_VALIDATION) != FT_GRADE_OFF
+                ? ft_twice_has(&d->against, e)
+                : 0;
+  return has < 0 ? ft_dataset_fail_memory(d) : has;
 }
 
 /* 1: go on with it; 0: it is left out, or a fault */
@@ -169,7 +167,7 @@ static int is_first(ft_dataset *d, const ft_example *e, int leaked) {
   }
   if (ft_rules_severity(&d->rules, FT_RULE_DUPLICATE_EXAMPLE) == FT_GRADE_OFF && !d->options.dedupe)
     return 1;
-  int added = ft_seen_add(&d->seen, ft_canon(e, d->secret));
+  int added = ft_twice_add(&d->seen, e, place(d, &d->seen, e));
   if (added < 0)
     return ft_dataset_fail_memory(d);
   d->duplicates += !added;
@@ -262,5 +260,5 @@ int ft_dataset_look_out(ft_dataset *d, const char *s, size_t n) {
   ft_example e;
   if (!scan(d, &d->nodes, s, n, &e))
     return d->kind == NULL;
-  return ft_seen_add(&d->against, ft_canon(&e, d->secret)) >= 0 || ft_dataset_fail_memory(d);
+  return ft_twice_add(&d->against, &e, place(d, &d->against, &e)) >= 0 || ft_dataset_fail_memory(d);
 }

@@ -7,7 +7,7 @@
 
 #define VOCABULARY_META "finetune.vocabulary"
 
-enum { JSON_DEPTH = 128, NODES = 256 };
+enum { JSON_DEPTH = 128 };
 
 typedef struct Vocabulary {
   ft_vocab v;
@@ -22,34 +22,14 @@ const ft_vocab *ft_vocabulary_test(lua_State *L, int idx) {
 
 /* ---- an example as text ---- */
 
-/* The nodes of an example, as many as it has; 0: there is no memory, or a fault in `why` */
-static int read_nodes(ft_buf *nodes, ft_example *e, const char **why) {
-  size_t room = nodes->cap / sizeof(ft_node);
-  *why = "not enough memory";
-  if (room == 0 && !ft_buf_reserve(nodes, NODES * sizeof(ft_node)))
-    return 0;
-  for (;;) {
-    room = nodes->cap / sizeof(ft_node);
-    e->nodes = (ft_node *)(void *)nodes->data;
-    if (ft_scan_nodes(e->s, e->n, JSON_DEPTH, (ft_node *)(void *)nodes->data, room, &e->count,
-                      why) >= 0)
-      return 0;
-    if (e->count <= room)
-      return 1;
-    *why = "not enough memory";
-    if (!ft_buf_reserve(nodes, e->count * sizeof(ft_node)))
-      return 0;
-  }
-}
-
 /* [0, +2] of the JSON text at idx: tokens, and those that are learned; or nil and words */
 static int push_example(lua_State *L, ft_tokens *tokens, ft_buf *nodes, int idx) {
   ft_example e;
-  size_t all, learned;
-  const char *why;
-  e.s = luaL_checklstring(L, idx, &e.n);
-  luaL_argcheck(L, e.n < UINT32_MAX, idx, "too long");
-  if (!read_nodes(nodes, &e, &why) ||
+  size_t all, learned, n;
+  const char *why = NULL, *s = luaL_checklstring(L, idx, &n);
+  ptrdiff_t at;
+  luaL_argcheck(L, n < UINT32_MAX, idx, "too long");
+  if (ft_example_read(&e, s, n, JSON_DEPTH, nodes, &at, &why) != 1 ||
       !ft_tokens_example(tokens->v, &e, &tokens->space, &all, &learned)) {
     lua_pushnil(L);
     lua_pushstring(L, why != NULL ? why : "not enough memory");

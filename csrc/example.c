@@ -2,6 +2,26 @@
 
 #include <string.h>
 
+int ft_example_read(ft_example *e, const char *s, size_t n, int depth, ft_buf *nodes, ptrdiff_t *at,
+                    const char **why) {
+  ft_buf_clear(nodes);
+  for (;;) {
+    size_t room = nodes->cap / sizeof(ft_node);
+    ft_node *list = (ft_node *)(void *)nodes->data;
+    *at = ft_scan_nodes(s, n, depth, list, room, &e->count, why);
+    if (*at >= 0)
+      return 0;
+    if (e->count <= room) {
+      e->s = s;
+      e->n = n;
+      e->nodes = list;
+      return 1;
+    }
+    if (!ft_buf_reserve(nodes, e->count * sizeof *list))
+      return -1;
+  }
+}
+
 static int is_key(const ft_example *e, const ft_node *k, const char *key, size_t n) {
   if (k->flags & FT_NODE_ESCAPED) {
     ft_slice a = {e->s + k->at, k->n};

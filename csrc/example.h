@@ -5,6 +5,7 @@
 #ifndef FT_EXAMPLE_H
 #define FT_EXAMPLE_H
 
+#include "buf.h"
 #include "scan.h"
 
 typedef struct ft_example {
@@ -13,6 +14,12 @@ typedef struct ft_example {
   const ft_node *nodes; /* nodes[0] is the whole value */
   size_t count;
 } ft_example;
+
+/* Scans the text and notes its nodes in `nodes`, which grows. 1: e is made, until `nodes` changes;
+   0: it is no JSON, and *at and *why are as of ft_scan(); -1: no memory, or (nodes->full) more
+   nodes than may be. */
+int ft_example_read(ft_example *e, const char *s, size_t n, int depth, ft_buf *nodes, ptrdiff_t *at,
+                    const char **why);
 
 /* The bytes of node i: of a string without its quotes, of a container with its brackets */
 static inline ft_slice ft_example_slice(const ft_example *e, size_t i) {

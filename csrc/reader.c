@@ -261,6 +261,7 @@ enum { SLACK = 1 }; /* the CR of a line, which is not the record's */
 
 enum ft_reading ft_reader_next(ft_reader *r, ft_record *out) {
   memset(out, 0, sizeof *out);
+  out->at = -1;
   if (r->kind != NULL)
     return FT_READ_FAULT;
   if (r->over)

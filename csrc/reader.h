@@ -56,6 +56,7 @@ typedef struct ft_reader_options {
 typedef struct ft_record {
   const char *s; /* the text; of a bad record its beginning. Valid until the next call */
   size_t n;
+  long long at;     /* byte of the file where the text begins; -1: it is not there as it is */
   long long line;   /* of the source, from 1, where the record begins */
   size_t column;    /* bytes of that line before it (the mark of UTF-8 is none of them) */
   int blank;        /* nothing but white space: n is 0 */

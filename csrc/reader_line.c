@@ -36,6 +36,8 @@ static enum ft_reading line(ft_reader *r, ft_record *out, size_t at, size_t n) {
     out->s = s;
     out->n = out->blank ? 0 : n;
   }
+  if (r->is_file && !r->is_stdin && r->zip == NULL)
+    out->at = r->base + (long long)at;
   out->line = r->begin_line;
   r->begin_line = ++r->line;
   return FT_READ_RECORD;

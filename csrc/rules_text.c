@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-
 static int token_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          c == '-';

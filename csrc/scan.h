@@ -38,9 +38,13 @@ enum { FT_NODE_MANY = UINT16_MAX };
 ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size_t room,
                         size_t *count, const char **why);
 
-/* Characters (code points) of a string of the accepted text s. At once, unless it has more than
-   FT_NODE_MANY bytes beyond ASCII or in escapes. */
-size_t ft_scan_characters(const char *s, const ft_node *string);
+/* Characters (code points) of a string of the accepted text s. ft_scan_count() is for those of
+   FT_NODE_MANY, which are counted anew. */
+size_t ft_scan_count(const char *s, const ft_node *string);
+static inline size_t ft_scan_characters(const char *s, const ft_node *string) {
+  return string->extra < FT_NODE_MANY ? string->n - (size_t)string->extra
+                                      : ft_scan_count(s, string);
+}
 
 /* Is a key twice in the object nodes[i] of the accepted text s? The node of the first key that
    repeats an earlier one ("\u0061" repeats "a"); 0: there is none. An object of more than

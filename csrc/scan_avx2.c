@@ -59,7 +59,8 @@ static inline Escapes escapes(const uint8_t *p, Block b) {
   __m256i sets = _mm256_and_si256(_mm256_shuffle_epi8(row(FT_SET_BY_HIGH), high_nibbles(v)),
                                   _mm256_shuffle_epi8(row(FT_SET_BY_LOW), v));
   uint32_t d = bits(_mm256_add_epi8(sets, sets)); /* FT_SET_D becomes the top bit */
-  return ft_scan_escapes(b.backslash, have(sets, FT_EACH_SIMPLE), bits(sets), have(sets, FT_EACH_HEX), d);
+  return ft_scan_escapes(b.backslash, have(sets, FT_EACH_SIMPLE), bits(sets),
+                         have(sets, FT_EACH_HEX), d);
 }
 
 /* The bytes before which a lead byte of three or four tells of them, as TWO of scan_each.c */

@@ -20,7 +20,7 @@ enum {
   FT_EACH_TWO,   /* with this bit turned the quote is 20, and what was 20 is above: so ... */
   FT_EACH_ABOVE, /* what is then below 21, signed, is a quote, a control or beyond ASCII */
   FT_EACH_BACKSLASH,
-  FT_EACH_LEAD, /* C0: what is below, signed, is a continuation */
+  FT_EACH_LEAD,   /* C0: what is below, signed, is a continuation */
   FT_EACH_NIBBLE, /* 0F */
   FT_EACH_HEX,    /* FT_SET_DIGIT | FT_SET_LETTER */
   FT_EACH_SIMPLE, /* FT_SET_MARK | FT_SET_BFN | FT_SET_RT */

@@ -17,10 +17,10 @@ static int is_free(const ft_hash *slot) {
   return (slot->a | slot->b) == 0;
 }
 
-/* The slot of h, or the free one where it belongs. The table is told by a's first bits, so the
-   place in it by b. */
+/* The slot of h, or the free one where it belongs. The table is told by a's first bits, the place
+   in it by its last. */
 static ft_hash *find(ft_hash *slots, size_t room, ft_hash h) {
-  size_t i = (size_t)h.b & (room - 1);
+  size_t i = (size_t)h.a & (room - 1);
   while (!is_free(&slots[i]) && (slots[i].a != h.a || slots[i].b != h.b))
     i = (i + 1) & (room - 1);
   return &slots[i];
@@ -69,6 +69,15 @@ int ft_seen_has(const ft_seen *s, ft_hash h) {
   if ((h.a | h.b) == 0)
     h.b = 1;
   return s->tables[t].room > 0 && !is_free(find(s->tables[t].slots, s->tables[t].room, h));
+}
+
+ft_hash *ft_seen_first(const ft_seen *s, uint64_t a) {
+  size_t t = (size_t)(a >> 56), room = s->tables[t].room;
+  ft_hash *slots = s->tables[t].slots;
+  for (size_t i = (size_t)a & (room - 1); room > 0 && !is_free(&slots[i]); i = (i + 1) & (room - 1))
+    if (slots[i].a == a)
+      return &slots[i];
+  return NULL;
 }
 
 void ft_seen_free(ft_seen *s) {

@@ -208,11 +208,9 @@ static size_t continuations(const char *s, size_t n) {
   return count;
 }
 
-size_t ft_scan_characters(const char *s, const ft_node *string) {
+size_t ft_scan_count(const char *s, const ft_node *string) {
   ft_slice a = {s + string->at, string->n};
   size_t count = 0;
-  if (string->extra < FT_NODE_MANY)
-    return a.n - string->extra;
   for (; a.n > 0; count++) {
     const char *escape = memchr(a.s, '\\', a.n);
     size_t run = escape == NULL ? a.n : (size_t)(escape - a.s);

@@ -1,12 +1,12 @@
 -- Examples in other formats, hashed, truncated and counted: convert.h, canon.h, seen.h, shuffle.h, truncate.h
 -- and stats.h without the engine around them. Properties on random examples are in C (spec/c/harness_convert.c,
--- harness_transform.c); here are the cases one by one, through spec/c/transform.c.
+-- harness_transform.c, harness_twice.c); here are the cases one by one, through spec/c/transform.c.
 
 local shell = require "spec.support.shell"
 
 local FORMATS = {chat = 1, completion = 2, preference = 3, reinforcement = 4, text = 5, instruction = 6, sharegpt = 7}
 
-local SOURCES = "csrc/canon.c csrc/convert*.c csrc/truncate.c csrc/stats.c csrc/seen.c csrc/shuffle.c " ..
+local SOURCES = "csrc/canon.c csrc/convert*.c csrc/truncate.c csrc/stats.c csrc/seen.c csrc/twice.c csrc/shuffle.c " ..
   "csrc/scan*.c csrc/walk.c csrc/buf.c csrc/outfile.c csrc/example.c"
 
 describe("transformations in C", function()
@@ -36,7 +36,7 @@ describe("transformations in C", function()
     return run(("convert %d %d %s"):format(FORMATS[from], FORMATS[to], drop or ""), text)[1]
   end
 
-  for _, name in ipairs {"harness_convert", "harness_transform"} do
+  for _, name in ipairs {"harness_convert", "harness_transform", "harness_twice"} do
     it("hold for random examples: " .. name, function()
       local status, output = shell.run("exec timeout 120 " .. compile(name))
       assert.matches("%d+ passed, 0 failed\n$", output)

@@ -70,9 +70,9 @@ int main(int argc, char **argv) {
     if (!take(&d, argv[i], &hash))
       return 2;
   run(&d);
-  printf("%lld examples, %zu errors, %zu warnings, %lld duplicates, %zu hashes\n", d.examples,
+  printf("%lld examples, %zu errors, %zu warnings, %lld duplicates, %zu looked for\n", d.examples,
          d.rules.findings.errors, d.rules.findings.warnings, d.duplicates,
-         d.seen.count + d.against.count);
+         d.seen.examples + d.against.examples);
   if (d.kind != NULL)
     fprintf(stderr, "dataset: %s\n", d.words);
   int failed = d.kind != NULL;

@@ -1,10 +1,9 @@
 /*
-** harness_transform.c: what is done to a set of examples (seen, split, shuffled, truncated,
-** counted), by property, against the plain way to do it.
+** harness_transform.c: what is done to a set of examples (split, shuffled, truncated, counted), by
+*property, against the plain way to do it.
 */
 #include "canon.h"
 #include "examples.h"
-#include "seen.h"
 #include "shuffle.h"
 #include "stats.h"
 #include "truncate.h"
@@ -23,52 +22,6 @@ static void *plain_alloc(void *ud, void *p, size_t osize, size_t nsize) {
     return realloc(p, nsize);
   free(p);
   return NULL;
-}
-
-/* ---- seen ---- */
-
-static ft_hash hash_of(uint64_t n) { /* alike in most bits, as no real ones are */
-  ft_hash h = {n << 50 | n >> 14, n};
-  return h;
-}
-
-static void seen(size_t n) {
-  ft_seen s;
-  long wrong = 0;
-  ft_seen_init(&s, plain_alloc, NULL);
-  for (size_t i = 0; i < n; i++)
-    wrong += ft_seen_add(&s, hash_of(i)) != 1;
-  for (size_t i = 0; i < n; i += 7)
-    wrong += ft_seen_add(&s, hash_of(i)) != 0;
-  for (size_t i = 0; i < 2 * n; i += 5)
-    wrong += ft_seen_has(&s, hash_of(i)) != (i < n);
-  check(&tally, wrong == 0 && s.count == n, "a hash was forgotten, or made up");
-  check(&tally, s.bytes <= 64 * n + 256 * 256, "more than 4 slots a hash");
-  ft_seen_free(&s);
-  ft_seen_free(&s);
-  check(&tally, !ft_seen_has(&s, hash_of(3)) && ft_seen_add(&s, hash_of(3)) == 1, "not empty");
-  check(&tally, ft_seen_has(&s, hash_of(3)) && s.count == 1, "a hash that was added is not there");
-  ft_seen_free(&s);
-}
-
-static void seen_without_memory(void) {
-  for (long n = 1; n < 40; n++) {
-    Memory m = {0};
-    ft_seen s;
-    long failed = 0;
-    ft_seen_init(&s, memory_alloc, &m);
-    m.on = 1, m.fail_at = n, m.fails = 1;
-    for (uint64_t i = 0; i < 500; i++) {
-      int r = ft_seen_add(&s, hash_of(i));
-      failed += r < 0;
-      if (r < 0) /* it is as if it had not been tried */
-        r = ft_seen_add(&s, hash_of(i));
-      check(&tally, r == 1 && ft_seen_add(&s, hash_of(i)) == 0, "a hash after a failure");
-    }
-    check(&tally, failed == m.fired, "a failure that was not told");
-    ft_seen_free(&s);
-    check(&tally, m.live == 0, "the set keeps memory");
-  }
 }
 
 /* ---- the split ---- */
@@ -471,9 +424,6 @@ int main(int argc, char **argv) {
   snprintf(to_path, sizeof to_path, "%s/to", folder);
   text_init(&text, &memory);
   text_init(&out, &memory);
-  seen(1);
-  seen(300000);
-  seen_without_memory();
   split();
   uniform();
   known_order();

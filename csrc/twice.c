@@ -1,0 +1,119 @@
+#include "twice.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum {
+  DEPTH = FT_SCAN_DEPTH, /* of what was accepted before */
+  TEXT_BITS = 27,        /* of a place, for the length of the text; the rest tell where it begins */
+  AT_BITS = 37,
+  SELDOM = 8, /* where more than one of so many must be read again, it is no longer done */
+  PATIENCE = 64
+};
+
+static const uint64_t TOLD = UINT64_MAX; /* the hash of the example is in `hashes` */
+
+void ft_twice_init(ft_twice *t, uint64_t seed, lua_Alloc alloc, void *ud) {
+  ft_seen_init(&t->briefs, alloc, ud);
+  ft_seen_init(&t->hashes, alloc, ud);
+  t->seed = seed;
+  t->source = t->examples = t->again = 0;
+  t->fd = -1;
+  ft_buf_init(&t->text, alloc, ud, (size_t)1 << TEXT_BITS);
+  ft_buf_init(&t->nodes, alloc, ud, SIZE_MAX / 2);
+}
+
+int ft_twice_places(ft_twice *t, size_t source, int fd) {
+  if (t->source == 0) {
+    t->fd = t->examples == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    t->source = t->fd >= 0 ? source : SIZE_MAX;
+  }
+  return t->source == source;
+}
+
+/* ---- places ---- */
+
+static uint64_t place_of(const ft_twice *t, const ft_example *e, long long at) {
+  int seldom = t->again <= t->examples / SELDOM + PATIENCE;
+  if (at < 0 || at >> AT_BITS != 0 || e->n >> TEXT_BITS != 0 || !seldom)
+    return TOLD;
+  return (uint64_t)at << TEXT_BITS | e->n;
+}
+
+static int read_text(ft_twice *t, off_t at, size_t n) {
+  ft_buf_clear(&t->text);
+  if (!ft_buf_reserve(&t->text, n))
+    return -1;
+  while (t->text.len < n) {
+    ssize_t got = pread(t->fd, t->text.data + t->text.len, n - t->text.len, at);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      return 0;
+    t->text.len += (size_t)got;
+    at += got;
+  }
+  return 1;
+}
+
+/* The first example of a brief gets its hash. One that cannot be read any more is like none: the
+   rule `changed` tells of such a file. */
+static int tell(ft_twice *t, ft_hash *first) {
+  ft_example e;
+  ptrdiff_t at;
+  const char *why;
+  uint64_t place = first->b;
+  if (place == TOLD)
+    return 1;
+  t->again++;
+  int got = read_text(t, (off_t)(place >> TEXT_BITS), place & ((UINT64_C(1) << TEXT_BITS) - 1));
+  if (got == 1)
+    got = ft_example_read(&e, t->text.data, t->text.len, DEPTH, &t->nodes, &at, &why);
+  if (got == 1)
+    got = ft_seen_add(&t->hashes, ft_canon(&e, t->seed));
+  if (got >= 0)
+    first->b = TOLD;
+  return got;
+}
+
+/* ---- examples ---- */
+
+int ft_twice_add(ft_twice *t, const ft_example *e, long long at) {
+  t->examples++;
+  if (t->fd < 0)
+    return ft_seen_add(&t->hashes, ft_canon(e, t->seed));
+  uint64_t brief = ft_canon_brief(e, t->seed);
+  ft_hash *first = ft_seen_first(&t->briefs, brief);
+  if (first == NULL) {
+    ft_hash new = {brief, place_of(t, e, at)};
+    if (ft_seen_add(&t->briefs, new) < 0)
+      return -1;
+    if (new.b != TOLD)
+      return 1;
+  } else if (tell(t, first) < 0)
+    return -1;
+  return ft_seen_add(&t->hashes, ft_canon(e, t->seed));
+}
+
+int ft_twice_has(ft_twice *t, const ft_example *e) {
+  if (t->examples == 0)
+    return 0;
+  if (t->fd >= 0) {
+    ft_hash *first = ft_seen_first(&t->briefs, ft_canon_brief(e, t->seed));
+    if (first == NULL || tell(t, first) < 0)
+      return first == NULL ? 0 : -1;
+  }
+  return ft_seen_has(&t->hashes, ft_canon(e, t->seed));
+}
+
+void ft_twice_free(ft_twice *t) {
+  int fd = t->fd;
+  t->fd = -1;
+  if (fd >= 0)
+    close(fd);
+  ft_seen_free(&t->briefs);
+  ft_seen_free(&t->hashes);
+  ft_buf_free(&t->text);
+  ft_buf_free(&t->nodes);
+}

@@ -1,0 +1,35 @@
+/*
+** twice.h: was there an example before that says the same? The answer is exact, by the 128-bit
+** hash of canon.h; but of most examples that hash is never made. Their lengths and first words
+** (ft_canon_brief()) are like nobody's, which shows that they are new. Only where an earlier one
+** looks alike both are hashed, and the earlier one is read again from its file. 16 bytes an
+** example and what seen.h leaves free. No Lua.
+*/
+#ifndef FT_TWICE_H
+#define FT_TWICE_H
+
+#include "buf.h"
+#include "seen.h"
+
+typedef struct ft_twice {
+  ft_seen briefs;  /* brief of an example -> where the first such is, or TOLD */
+  ft_seen hashes;  /* of all that are not only in there */
+  uint64_t seed;   /* see ft_canon() */
+  size_t source;   /* whose examples have places, SIZE_MAX: nobody's; 0: not settled yet */
+  int fd;          /* of it; -1: none */
+  size_t examples; /* so far */
+  size_t again;    /* of them, those that were read again */
+  ft_buf text, nodes;
+} ft_twice;
+
+void ft_twice_init(ft_twice *t, uint64_t seed, lua_Alloc alloc, void *ud);
+/* May examples of this source (a number, not 0) be given with places? Only those of the first one,
+   so it is asked before anything is added. fd: of its file, which must keep what it holds. */
+int ft_twice_places(ft_twice *t, size_t source, int fd);
+/* 1: it is new; 0: it was there; -1: no memory. at: byte of the file where its text begins; -1: in
+   no file, or in none of places */
+int ft_twice_add(ft_twice *t, const ft_example *e, long long at);
+int ft_twice_has(ft_twice *t, const ft_example *e); /* 1: it was added; 0: not; -1: no memory */
+void ft_twice_free(ft_twice *t);                    /* idempotent */
+
+#endif
