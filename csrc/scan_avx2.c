@@ -27,14 +27,15 @@ static inline uint32_t bits(__m256i v) {
 static inline Block block(const uint8_t *p) {
   __m256i v = load(p), backslash = _mm256_cmpeq_epi8(v, row(FT_EACH_BACKSLASH));
   __m256i other = _mm256_cmpgt_epi8(row(FT_EACH_ABOVE), _mm256_xor_si256(v, row(FT_EACH_TWO)));
-  Block b = {bits(_mm256_or_si256(backslash, other)), bits(backslash), bits(v)};
+  Block b = {bits(other), bits(v), bits(backslash)};
   return b;
 }
 
 enum { NEAR = 32 };
 
 static inline uint32_t near_odd(const uint8_t *p) {
-  return block(p).odd;
+  Block b = block(p);
+  return b.other | b.backslash;
 }
 
 static inline __m256i high_nibbles(__m256i v) {
@@ -54,13 +55,19 @@ static inline uint32_t continuations(const uint8_t *p) {
   return bits(_mm256_cmpgt_epi8(row(FT_EACH_LEAD), load(p)));
 }
 
+static inline __m256i sets(__m256i v) {
+  return _mm256_and_si256(_mm256_shuffle_epi8(row(FT_SET_BY_HIGH), high_nibbles(v)),
+                          _mm256_shuffle_epi8(row(FT_SET_BY_LOW), v));
+}
+
+static inline uint32_t second(const uint8_t *p) {
+  return bits(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(row(FT_EACH_SECOND), load(p)), load(p)));
+}
+
 static inline Escapes escapes(const uint8_t *p, Block b) {
-  __m256i v = load(p);
-  __m256i sets = _mm256_and_si256(_mm256_shuffle_epi8(row(FT_SET_BY_HIGH), high_nibbles(v)),
-                                  _mm256_shuffle_epi8(row(FT_SET_BY_LOW), v));
-  uint32_t d = bits(_mm256_add_epi8(sets, sets)); /* FT_SET_D becomes the top bit */
-  return ft_scan_escapes(b.backslash, have(sets, FT_EACH_SIMPLE), bits(sets),
-                         have(sets, FT_EACH_HEX), d);
+  __m256i v = sets(load(p));
+  uint32_t d = bits(_mm256_add_epi8(v, v)); /* FT_SET_D becomes the top bit */
+  return ft_scan_escapes(b.backslash, have(v, FT_EACH_SIMPLE), bits(v), have(v, FT_EACH_HEX), d);
 }
 
 /* The bytes before which a lead byte of three or four tells of them, as TWO of scan_each.c */

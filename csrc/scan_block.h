@@ -2,7 +2,10 @@
 ** scan_block.h: run() of scan_body.h for the variants that look at 32 bytes at a time. The
 ** includer defines before:
 **   Block block(p): what there is in the 32 bytes at p.
-**   uint32_t near_odd(p): as b.odd, for the NEAR bytes at p.
+**   uint32_t near_odd(p): what is no plain ASCII of a string, in the NEAR bytes at p.
+**   uint32_t second(p): the bytes of its 32 that make a good escape with a backslash before them;
+*it
+**     may leave out what is seldom.
 **   Escapes escapes(p, b): by ft_scan_escapes(), of the block at p.
 **   uint32_t continuations(p): the bytes of its 32 that continue a character of UTF-8.
 **   size_t ones(uint32_t): how many bits are set.
@@ -16,7 +19,7 @@ static const uint8_t *tail(const ft_scan_state *S, const uint8_t *p) {
   while (S->end - S->begin >= BLOCK && p < S->end) {
     size_t left = (size_t)(S->end - p), over = left < BLOCK ? BLOCK - left : 0;
     Block b = block(p - over);
-    uint32_t odd = b.odd >> over;
+    uint32_t odd = (b.other | b.backslash) >> over;
     if (odd != 0)
       return p + __builtin_ctz(odd);
     p += BLOCK - over;
@@ -28,7 +31,7 @@ static const uint8_t *tail(const ft_scan_state *S, const uint8_t *p) {
 
 /* how many bytes of a character stand before p that has others behind it */
 static inline int cut(const uint8_t *p) {
-  return p[-1] >= 0xC0 ? 1 : p[-2] >= 0xE0 ? 2 : p[-3] >= 0xF0 ? 3 : 0;
+  return (p[-1] >= 0xC0) + 2 * (p[-2] >= 0xE0) + 3 * (p[-3] >= 0xF0); /* at most one of them */
 }
 
 /* Over the escape at p, of which ESCAPE bytes are there; p where it is none, or not good */
@@ -62,7 +65,7 @@ static inline void count(ft_scan_text *text, const uint8_t *p, size_t n, Block b
    to others. The character that the block's end cuts apart is left for the next one. */
 static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p, Block b,
                                         ft_scan_text *text) {
-  uint32_t stop = b.odd ^ b.high, high = b.high;
+  uint32_t stop = (b.other | b.backslash) & ~b.high, high = b.high;
   const uint8_t *q = p + BLOCK;
   Escapes e = {0, 0};
   if (b.backslash != 0 && (b.backslash & b.backslash >> 1) == 0) {
@@ -94,17 +97,33 @@ static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p
   return q;
 }
 
+/* Most blocks are plain or hold a simple escape, by chance: so both go one way, without a branch
+   that would be guessed wrong. */
 static inline const uint8_t *run(const ft_scan_state *S, const uint8_t *p, ft_scan_text *text) {
   const uint8_t *end = S->end - (BLOCK + ESCAPE);
+  uint32_t escaped = 0;
+  size_t extra = 0;
   while (p <= end) {
     Block b = block(p);
-    const uint8_t *q = p + BLOCK;
-    if (b.odd != 0) {
-      q = over_block(S, p, b, text);
-      if (q - p < BLOCK - 3)
-        return q;
+    uint64_t next = (uint64_t)b.backslash << 1; /* one more bit, for an escape that is cut */
+    if (FT_LIKELY(((next & ~(uint64_t)second(p)) | b.high) == 0)) {
+      uint32_t stop = b.other & ~(uint32_t)next;
+      if (stop != 0)
+        b.backslash &= stop ^ (stop - 1);
+      escaped |= b.backslash;
+      extra += ones(b.backslash);
+      p += stop != 0 ? __builtin_ctz(stop) : BLOCK;
+      if (stop != 0)
+        break;
+      continue;
     }
+    const uint8_t *q = over_block(S, p, b, text);
+    size_t n = (size_t)(q - p);
     p = q;
+    if (n < BLOCK - 3)
+      break;
   }
-  return tail(S, p);
+  text->extra += extra;
+  text->flags |= escaped != 0 ? FT_NODE_ESCAPED : 0;
+  return p > end ? tail(S, p) : p;
 }

@@ -31,7 +31,8 @@ enum {
   MARK = FT_SET_MARK,
   BFN = FT_SET_BFN,
   RT = FT_SET_RT,
-  U = FT_SET_U
+  U = FT_SET_U,
+  NONE = 0xFF /* equal to no byte whose nibble it stands for, but itself: which is beyond ASCII */
 };
 
 #define EIGHT(c) c, c, c, c, c, c, c, c
@@ -51,6 +52,8 @@ __attribute__((aligned(32))) const uint8_t ft_scan_each[FT_EACH_ROWS][32] = {
     [FT_EACH_TOP] = EACH(0x80),
     [FT_EACH_THIRD] = EACH(0xE0 - 0x80),
     [FT_EACH_FOURTH] = EACH(0xF0 - 0x80),
+    [FT_EACH_SECOND] = TWICE(NONE, NONE, '"', NONE, 't', NONE, 'f', NONE, NONE, NONE, NONE, NONE,
+                             NONE, NONE, 'n', '/'),
     [FT_SET_BY_HIGH] =
         TWICE(0, 0, MARK, DIGIT, LETTER | D, 0, LETTER | D | BFN, RT | U, 0, 0, 0, 0, 0, 0, 0, 0),
     [FT_SET_BY_LOW] = TWICE(DIGIT, HEX, HEX | MARK | BFN | RT, HEX, HEX | D | RT, HEX | U,

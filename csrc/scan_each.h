@@ -8,9 +8,9 @@
 #include "scan_part.h"
 
 typedef struct Block { /* a bit for each byte */
-  uint32_t odd;        /* what is no plain ASCII of a string */
-  uint32_t backslash;  /* of those */
+  uint32_t other;      /* quotes, controls, and all beyond ASCII */
   uint32_t high;       /* of those, the bytes beyond ASCII */
+  uint32_t backslash;
 } Block;
 
 /* Rows of 32 bytes. They are in memory, since compilers make constants anew for each block, with
@@ -27,6 +27,8 @@ enum {
   FT_EACH_TOP,    /* 80 */
   FT_EACH_THIRD,  /* E0 - 80: what is above by 80 or more is a lead byte of three or four */
   FT_EACH_FOURTH, /* F0 - 80 */
+  /* twice 16 bytes: the simple escape, if any, that ends in this nibble (the most frequent) */
+  FT_EACH_SECOND,
   /* twice 16 bytes: what a nibble means */
   FT_SET_BY_HIGH,
   FT_SET_BY_LOW,

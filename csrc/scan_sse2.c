@@ -27,8 +27,7 @@ static inline Block block(const uint8_t *p) {
   __m128i v = load(p), w = load(p + 16);
   __m128i a = _mm_cmpeq_epi8(v, row(FT_EACH_BACKSLASH));
   __m128i b = _mm_cmpeq_epi8(w, row(FT_EACH_BACKSLASH));
-  Block found = {bits(_mm_or_si128(a, other(v)), _mm_or_si128(b, other(w))), bits(a, b),
-                 bits(v, w)};
+  Block found = {bits(other(v), other(w)), bits(v, w), bits(a, b)};
   return found;
 }
 
@@ -57,15 +56,19 @@ static inline __m128i hex(__m128i v) {
                       at_most(_mm_sub_epi8(lower(v), _mm_set1_epi8('a')), 5));
 }
 
-/* Of the simple ones only the most frequent: line breaks and quotes */
+/* Only of the most frequent: line breaks and quotes */
+static inline uint32_t second(const uint8_t *p) {
+  __m128i v = load(p), w = load(p + 16);
+  return bits(_mm_or_si128(equal(v, 'n'), equal(v, '"')),
+              _mm_or_si128(equal(w, 'n'), equal(w, '"')));
+}
+
 static inline Escapes escapes(const uint8_t *p, Block b) {
   __m128i v = load(p), w = load(p + 16);
-  uint32_t second =
-      bits(_mm_or_si128(equal(v, 'n'), equal(v, '"')), _mm_or_si128(equal(w, 'n'), equal(w, '"')));
   uint32_t u = bits(equal(v, 'u'), equal(w, 'u'));
   if ((b.backslash & u >> 1) == 0)
-    return ft_scan_escapes(b.backslash, second, 0, 0, 0);
-  return ft_scan_escapes(b.backslash, second, u, bits(hex(v), hex(w)),
+    return ft_scan_escapes(b.backslash, second(p), 0, 0, 0);
+  return ft_scan_escapes(b.backslash, second(p), u, bits(hex(v), hex(w)),
                          bits(equal(lower(v), 'd'), equal(lower(w), 'd')));
 }
 
