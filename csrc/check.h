@@ -122,7 +122,7 @@ typedef struct ft_check {
   int nomem;
   int unsure;           /* what follows from a fault that was told is not told */
   enum ft_role role;    /* of the message being checked, or before */
-  int bars;             /* may there be special tokens? They have bars. */
+  int special;          /* is there a special token anywhere? */
   int tools;            /* were tools declared? */
   size_t images, image; /* how many images; one of the message being checked, or 0 */
   struct {

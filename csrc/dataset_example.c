@@ -9,10 +9,11 @@
 /* Tells what is wrong with it, and what the reader thinks of it */
 static int not_json(ft_dataset *d, const char *s, size_t n, size_t at, const char *why) {
   char words[FT_MESSAGE_MAX];
+  const char *hint = ft_record_hint(&d->record);
   if (d->comparing)
     return 0;
-  if (d->record.hint != NULL) {
-    snprintf(words, sizeof words, "byte %zu: %s; %s", at + 1, why, d->record.hint);
+  if (hint != NULL) {
+    snprintf(words, sizeof words, "byte %zu: %s; %s", at + 1, why, hint);
     ft_rules_found(&d->rules, FT_RULE_SYNTAX, s, n, at + 1, words);
   } else
     ft_rules_not_json(&d->rules, s, n, at, why);

@@ -61,7 +61,7 @@ typedef struct ft_record {
   size_t column;    /* bytes of that line before it (the mark of UTF-8 is none of them) */
   int blank;        /* nothing but white space: n is 0 */
   int made;         /* the text was made of a row: places in it are none of the source */
-  const char *hint; /* NULL, or, if the text is no JSON, what may be the cause */
+  int is_line;      /* the text is a line of JSONL */
   const char *bad;  /* not NULL: no record can be made of it, because */
   int too_long;     /* ... and that is why: it is longer than is taken */
   long long bad_line;
@@ -142,6 +142,8 @@ int ft_reader_open(ft_reader *r, const char *path);
 enum ft_reading ft_reader_next(ft_reader *r, ft_record *out);
 void ft_reader_close(ft_reader *r); /* gives everything back but the words; idempotent */
 
+/* If the text is no JSON: what may be the cause, or NULL */
+const char *ft_record_hint(const ft_record *record);
 /* Where byte `offset` of a record's text stands in the source; the column from 1 */
 void ft_record_place(const ft_record *record, size_t offset, long long *line, size_t *column);
 

@@ -12,7 +12,11 @@ static int blank(const char *s, size_t n) {
 }
 
 /* Most of what is no JSONL is JSON written in another way: it shows at the ends of its lines. */
-static const char *hint(const char *s, size_t n) {
+const char *ft_record_hint(const ft_record *record) {
+  const char *s = record->s;
+  size_t n = record->n;
+  if (!record->is_line || n == 0)
+    return NULL;
   char first = *s, last = s[n - 1];
   if (first == '{' && n > 1 && last == ',' && s[n - 2] == '}')
     return "there is no comma behind a line of JSONL; is this the inside of a JSON array?";
@@ -31,7 +35,7 @@ static enum ft_reading line(ft_reader *r, ft_record *out, size_t at, size_t n) {
   else if (blank(s, n))
     out->blank = 1;
   else
-    out->hint = hint(s, n);
+    out->is_line = 1;
   if (out->bad == NULL) {
     out->s = s;
     out->n = out->blank ? 0 : n;

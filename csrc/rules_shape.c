@@ -187,6 +187,6 @@ void ft_check_text(ft_check *c, size_t node) {
   }
   if (c->facts != NULL)
     c->facts->characters += ft_scan_characters(c->e->s, &c->nodes[node]);
-  if (c->bars)
+  if (c->special)
     special_token(c, node, ft_check_slice(c, node));
 }

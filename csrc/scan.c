@@ -69,9 +69,9 @@ static inline const uint8_t *plain(const uint8_t *p, const uint8_t *end) {
   return p;
 }
 
-static inline const uint8_t *quick(const ft_scan_state *S, const uint8_t *p) {
+static inline const uint8_t *quick(const uint8_t *end, const uint8_t *p) {
   uint64_t w;
-  for (int i = 0; i < 3 && S->end - p >= 8; i++, p += 8) {
+  for (int i = 0; i < 3 && end - p >= 8; i++, p += 8) {
     memcpy(&w, p, 8);
     w = special(w);
     if (w != 0)

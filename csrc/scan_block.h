@@ -43,8 +43,8 @@ static inline const uint8_t *over(const uint8_t *p) {
   return p[1] == 'u' && ft_scan_hex(p + 2) ? p + ESCAPE : p;
 }
 
-static inline const uint8_t *quick(const ft_scan_state *S, const uint8_t *p) {
-  if (S->end - p < NEAR)
+static inline const uint8_t *quick(const uint8_t *end, const uint8_t *p) {
+  if (end - p < NEAR)
     return NULL;
   const uint8_t *at = p + __builtin_ctz(near_odd(p) | UINT32_C(1) << (NEAR - 1));
   return *at == '"' ? at : NULL;

@@ -2,7 +2,7 @@
 ** scan_body.h: the scanner itself, compiled once for each variant: scan.c (portable), scan_sse2.c,
 ** scan_avx2.c. They differ only in how they get over what is plainly good in a string. Each
 ** defines before:
-**   const uint8_t *quick(S, p): from p, at the beginning of a string, to its closing quote if
+**   const uint8_t *quick(end, p): from p, at the beginning of a string, to its closing quote if
 **     that is near and all before it is plain; else p, or a place on the way to it.
 **   const uint8_t *run(S, p, text): from p, at the beginning of a character inside a
 **     string, as far as all is surely good: to a quote that closes, to anything else that it
@@ -12,8 +12,8 @@
 #include "scan_odd.h"
 
 /* The byte at *p behind white space, -1 at the end */
-static inline int next(const ft_scan_state *S, const uint8_t **p) {
-  while (*p < S->end) {
+static inline int next(const uint8_t *end, const uint8_t **p) {
+  while (*p < end) {
     int c = **p;
     if (FT_LIKELY(c > ' ') || (c != ' ' && c != '\n' && c != '\t' && c != '\r'))
       return c;
@@ -22,9 +22,8 @@ static inline int next(const ft_scan_state *S, const uint8_t **p) {
   return -1;
 }
 
-static const ft_scan_text no_text = {0, 0};
-
-/* ---- nodes, in a struct that stays in scan(), so that it can lie in registers ---- */
+/* ---- nodes, in a struct that stays in scan(), so that it can lie in registers; so does `end`
+   everywhere, since what is written to a node might be anything for all that C knows ---- */
 
 typedef struct Notes {
   const uint8_t *begin;
@@ -33,8 +32,7 @@ typedef struct Notes {
 } Notes;
 
 /* A node for [from, from + n): its index */
-static inline size_t note(Notes *notes, int type, ft_scan_text text, const uint8_t *from,
-                          size_t n) {
+static inline size_t note(Notes *notes, int type, int flags, const uint8_t *from, size_t n) {
   size_t i = notes->count++;
   if (FT_LIKELY(i < notes->room)) {
     ft_node *node = &notes->nodes[i];
@@ -42,10 +40,15 @@ static inline size_t note(Notes *notes, int type, ft_scan_text text, const uint8
     node->n = (uint32_t)n;
     node->next = (uint32_t)i + 1;
     node->type = (uint8_t)type;
-    node->flags = (uint8_t)text.flags;
-    node->extra = (uint16_t)(text.extra < FT_NODE_MANY ? text.extra : FT_NODE_MANY);
+    node->flags = (uint8_t)flags;
+    node->extra = 0;
   }
   return i;
+}
+
+static void note_extra(Notes *notes, size_t i, size_t extra) {
+  if (i < notes->room)
+    notes->nodes[i].extra = (uint16_t)(extra < FT_NODE_MANY ? extra : FT_NODE_MANY);
 }
 
 /* p: behind the bracket that closes node i */
@@ -76,19 +79,19 @@ static FT_SCAN_APART const uint8_t *string_rest(ft_scan_state *S, const uint8_t 
   }
 }
 
-static inline const uint8_t *string(ft_scan_state *S, const uint8_t *p, int flags, Notes *notes) {
-  const uint8_t *from = p + 1;
-  ft_scan_text text = {0, flags};
-  p = quick(S, from);
-  if (p == NULL) {
-    ft_scan_text whole = text; /* one that has an address; `text` stays in registers */
-    p = string_rest(S, from, &whole);
-    if (p == NULL)
-      return NULL;
-    text = whole;
+static inline const uint8_t *string(ft_scan_state *S, const uint8_t *end, const uint8_t *p,
+                                    int flags, Notes *notes) {
+  const uint8_t *from = p + 1, *quote = quick(end, from);
+  if (FT_LIKELY(quote != NULL)) {
+    note(notes, '"', flags, from, (size_t)(quote - from));
+    return quote + 1;
   }
-  note(notes, '"', text, from, (size_t)(p - from));
-  return p + 1;
+  ft_scan_text text = {0, flags};
+  quote = string_rest(S, from, &text);
+  if (quote == NULL)
+    return NULL;
+  note_extra(notes, note(notes, '"', text.flags, from, (size_t)(quote - from)), text.extra);
+  return quote + 1;
 }
 
 static inline const uint8_t *word(ft_scan_state *S, const uint8_t *p, int c, Notes *notes) {
@@ -96,7 +99,7 @@ static inline const uint8_t *word(ft_scan_state *S, const uint8_t *p, int c, Not
   int numeric = c == '-' || (c >= '0' && c <= '9');
   p = numeric ? number(S, p) : literal(S, p);
   if (p != NULL)
-    note(notes, numeric ? '0' : c, no_text, from, (size_t)(p - from));
+    note(notes, numeric ? '0' : c, 0, from, (size_t)(p - from));
   return p;
 }
 
@@ -125,13 +128,14 @@ static FT_SCAN_APART const uint8_t *expected(ft_scan_state *S, const uint8_t *p,
 }
 
 /* "key": -> the place behind the colon */
-static inline const uint8_t *key(ft_scan_state *S, const uint8_t *p, Notes *notes) {
-  if (next(S, &p) != '"')
+static inline const uint8_t *key(ft_scan_state *S, const uint8_t *end, const uint8_t *p,
+                                 Notes *notes) {
+  if (next(end, &p) != '"')
     return expected(S, p, '"');
-  p = string(S, p, FT_NODE_KEY, notes);
+  p = string(S, end, p, FT_NODE_KEY, notes);
   if (p == NULL)
     return NULL;
-  return next(S, &p) == ':' ? p + 1 : expected(S, p, ':');
+  return next(end, &p) == ':' ? p + 1 : expected(S, p, ':');
 }
 
 /* Over the bracket c */
@@ -140,16 +144,16 @@ static inline const uint8_t *enter(ft_scan_state *S, const uint8_t *p, int c, Le
   if (l->top == l->last)
     return fault(S, p, ft_scan_deep);
   l->top++;
-  l->top->node = note(notes, c, no_text, p, 0);
+  l->top->node = note(notes, c, 0, p, 0);
   l->top->close = c + 2; /* ASCII has it so: [ ] and { } */
   return p + 1;
 }
 
 /* Behind a value: over closing brackets and a comma. NULL: the end, or a fault */
-static inline const uint8_t *after_value(ft_scan_state *S, const uint8_t *p, Levels *l,
-                                         Notes *notes) {
+static inline const uint8_t *after_value(ft_scan_state *S, const uint8_t *end, const uint8_t *p,
+                                         Levels *l, Notes *notes) {
   for (;;) {
-    int c = next(S, &p);
+    int c = next(end, &p);
     if (c == ',' && l->top != l->open)
       return p + 1;
     if (c != l->top->close)
@@ -163,25 +167,25 @@ static inline const uint8_t *after_value(ft_scan_state *S, const uint8_t *p, Lev
 static void scan(ft_scan_state *S, int depth) {
   Notes notes = {S->begin, S->nodes, S->room, 0};
   Levels l;
-  const uint8_t *p = S->begin;
+  const uint8_t *p = S->begin, *const end = S->end;
   l.top = l.open, l.last = l.open + depth;
   l.open[0].node = 0, l.open[0].close = -1;
-  if (next(S, &p) < 0)
+  if (next(end, &p) < 0)
     p = fault(S, p, "there is no value");
   while (p != NULL) {
-    if (l.top->close == '}' && (p = key(S, p, &notes)) == NULL)
+    if (l.top->close == '}' && (p = key(S, end, p, &notes)) == NULL)
       break;
-    int c = next(S, &p);
-    if (c == '"')
-      p = string(S, p, 0, &notes);
+    int c = next(end, &p);
+    if (FT_LIKELY(c == '"'))
+      p = string(S, end, p, 0, &notes);
     else if (c == '{' || c == '[') {
       p = enter(S, p, c, &l, &notes);
-      if (p != NULL && next(S, &p) != c + 2)
+      if (p != NULL && next(end, &p) != c + 2)
         continue;
     } else
       p = word(S, p, c, &notes);
     if (p != NULL)
-      p = after_value(S, p, &l, &notes);
+      p = after_value(S, end, p, &l, &notes);
   }
   S->count = notes.count;
 }

@@ -24,13 +24,18 @@ static void put_bytes(const char *s, size_t n) {
       putchar(s[i]);
 }
 
+static const char *hint_of(const ft_record *e) {
+  const char *hint = ft_record_hint(e);
+  return hint != NULL ? hint : "";
+}
+
 static void put_record(const ft_record *e) {
   if (e->bad != NULL)
     printf("bad\t%lld\t%zu\t%s\t", e->bad_line, e->bad_column, e->bad);
   else
     printf("%s\t%lld\t%zu\t", e->blank ? "blank" : e->made ? "made" : "record", e->line, e->column);
   put_bytes(e->s, e->n);
-  printf("\t%s\n", e->hint != NULL ? e->hint : "");
+  printf("\t%s\n", hint_of(e));
 }
 
 /* ---- printing ---- */
@@ -154,8 +159,8 @@ typedef struct Said {
 static void say(Said *said, const ft_record *e) {
   size_t left = sizeof said->bytes - said->n;
   int n = snprintf(said->bytes + said->n, left, "%lld %zu %d %d <%.*s> %s %s %lld %zu\n", e->line,
-                   e->column, e->blank, e->made, (int)e->n, e->n > 0 ? e->s : "",
-                   e->hint ? e->hint : "", e->bad ? e->bad : "", e->bad_line, e->bad_column);
+                   e->column, e->blank, e->made, (int)e->n, e->n > 0 ? e->s : "", hint_of(e),
+                   e->bad ? e->bad : "", e->bad_line, e->bad_column);
   if (n > 0 && (size_t)n < left)
     said->n += (size_t)n;
 }

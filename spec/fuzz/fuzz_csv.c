@@ -37,8 +37,9 @@ static void add_record(Said *said, const ft_record *e) {
   add(said, numbers, sizeof numbers);
   if (e->n > 0)
     add(said, e->s, e->n);
-  if (e->hint != NULL)
-    add(said, e->hint, strlen(e->hint));
+  const char *hint = ft_record_hint(e);
+  if (hint != NULL)
+    add(said, hint, strlen(hint));
   if (e->bad != NULL)
     add(said, e->bad, strlen(e->bad));
   said->records++;
