@@ -159,6 +159,12 @@ static int leaks(ft_dataset *d, const ft_example *e) {
   return has < 0 ? ft_dataset_fail_memory(d) : has;
 }
 
+/* Is it asked whether an example was there before? */
+static int wants_first(const ft_dataset *d) {
+  return d->options.dedupe ||
+         ft_rules_severity(&d->rules, FT_RULE_DUPLICATE_EXAMPLE) != FT_GRADE_OFF;
+}
+
 /* 1: go on with it; 0: it is left out, or a fault */
 static int is_first(ft_dataset *d, const ft_example *e, int leaked) {
   if (leaked) {
@@ -166,7 +172,7 @@ static int is_first(ft_dataset *d, const ft_example *e, int leaked) {
     if (!told(d, FT_RULE_LEAKED_VALIDATION, 0, "this example is in the validation file too"))
       return ft_dataset_invalid(d), 0;
   }
-  if (ft_rules_severity(&d->rules, FT_RULE_DUPLICATE_EXAMPLE) == FT_GRADE_OFF && !d->options.dedupe)
+  if (!wants_first(d))
     return 1;
   int added = ft_twice_add(&d->seen, e, place(d, &d->seen, e));
   if (added < 0)
@@ -239,7 +245,10 @@ int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined) {
   ft_example e;
   ft_facts facts;
   d->examples++;
-  int good = scan(d, &d->nodes, s, n, &e) && judge(d, &e, &facts);
+  int good = scan(d, &d->nodes, s, n, &e);
+  if (good && wants_first(d))
+    ft_twice_look(&d->seen, &e);
+  good = good && judge(d, &e, &facts);
   d->formats[d->rules.format] += good;
   const char *came = e.s;
   int leaked = good && leaks(d, &e); /* as it came, or as it goes out */

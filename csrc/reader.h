@@ -56,14 +56,14 @@ typedef struct ft_reader_options {
 typedef struct ft_record {
   const char *s; /* the text; of a bad record its beginning. Valid until the next call */
   size_t n;
-  long long at;     /* byte of the file where the text begins; -1: it is not there as it is */
-  long long line;   /* of the source, from 1, where the record begins */
-  size_t column;    /* bytes of that line before it (the mark of UTF-8 is none of them) */
-  int blank;        /* nothing but white space: n is 0 */
-  int made;         /* the text was made of a row: places in it are none of the source */
-  int is_line;      /* the text is a line of JSONL */
-  const char *bad;  /* not NULL: no record can be made of it, because */
-  int too_long;     /* ... and that is why: it is longer than is taken */
+  long long at;    /* byte of the file where the text begins; -1: it is not there as it is */
+  long long line;  /* of the source, from 1, where the record begins */
+  size_t column;   /* bytes of that line before it (the mark of UTF-8 is none of them) */
+  int blank;       /* nothing but white space: n is 0 */
+  int made;        /* the text was made of a row: places in it are none of the source */
+  int is_line;     /* the text is a line of JSONL */
+  const char *bad; /* not NULL: no record can be made of it, because */
+  int too_long;    /* ... and that is why: it is longer than is taken */
   long long bad_line;
   size_t bad_column; /* byte of bad_line where that is, from 1; 0: the record as a whole */
 } ft_record;

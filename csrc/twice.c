@@ -20,6 +20,7 @@ void ft_twice_init(ft_twice *t, uint64_t seed, lua_Alloc alloc, void *ud) {
   t->seed = seed;
   t->source = t->examples = t->again = 0;
   t->fd = -1;
+  t->next.s = NULL;
   ft_buf_init(&t->text, alloc, ud, (size_t)1 << TEXT_BITS);
   ft_buf_init(&t->nodes, alloc, ud, SIZE_MAX / 2);
 }
@@ -79,11 +80,26 @@ static int tell(ft_twice *t, ft_hash *first) {
 
 /* ---- examples ---- */
 
+static uint64_t brief_of(ft_twice *t, const ft_example *e) {
+  int known = t->next.s == e->s;
+  t->next.s = NULL;
+  return known ? t->next.brief : ft_canon_brief(e, t->seed);
+}
+
+void ft_twice_look(ft_twice *t, const ft_example *e) {
+  t->next.s = NULL;
+  if (t->fd < 0)
+    return;
+  t->next.brief = ft_canon_brief(e, t->seed);
+  t->next.s = e->s;
+  ft_seen_look(&t->briefs, t->next.brief);
+}
+
 int ft_twice_add(ft_twice *t, const ft_example *e, long long at) {
   t->examples++;
   if (t->fd < 0)
     return ft_seen_add(&t->hashes, ft_canon(e, t->seed));
-  uint64_t brief = ft_canon_brief(e, t->seed);
+  uint64_t brief = brief_of(t, e);
   ft_hash *first = ft_seen_first(&t->briefs, brief);
   if (first == NULL) {
     ft_hash new = {brief, place_of(t, e, at)};
@@ -100,7 +116,7 @@ int ft_twice_has(ft_twice *t, const ft_example *e) {
   if (t->examples == 0)
     return 0;
   if (t->fd >= 0) {
-    ft_hash *first = ft_seen_first(&t->briefs, ft_canon_brief(e, t->seed));
+    ft_hash *first = ft_seen_first(&t->briefs, brief_of(t, e));
     if (first == NULL || tell(t, first) < 0)
       return first == NULL ? 0 : -1;
   }

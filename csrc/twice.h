@@ -20,12 +20,19 @@ typedef struct ft_twice {
   size_t examples; /* so far */
   size_t again;    /* of them, those that were read again */
   ft_buf text, nodes;
+  struct { /* by ft_twice_look(); s NULL: nothing */
+    const char *s;
+    uint64_t brief;
+  } next;
 } ft_twice;
 
 void ft_twice_init(ft_twice *t, uint64_t seed, lua_Alloc alloc, void *ud);
 /* May examples of this source (a number, not 0) be given with places? Only those of the first one,
    so it is asked before anything is added. fd: of its file, which must keep what it holds. */
 int ft_twice_places(ft_twice *t, size_t source, int fd);
+/* This example will be asked for or added next, if at all, once other work on it is done: so long
+   it takes to get at memory that was not used for a while. */
+void ft_twice_look(ft_twice *t, const ft_example *e);
 /* 1: it is new; 0: it was there; -1: no memory. at: byte of the file where its text begins; -1: in
    no file, or in none of places */
 int ft_twice_add(ft_twice *t, const ft_example *e, long long at);
