@@ -50,9 +50,13 @@ static inline const uint8_t *quick(const uint8_t *end, const uint8_t *p) {
   return *at == '"' ? at : NULL;
 }
 
+static inline uint32_t first_bits(size_t n) {
+  return n < BLOCK ? (UINT32_C(1) << n) - 1 : UINT32_MAX;
+}
+
 /* Adds what stands in the first n bytes of the block at p. */
 static inline void count(ft_scan_text *text, const uint8_t *p, size_t n, Block b, Escapes e) {
-  uint32_t done = n < BLOCK ? (UINT32_C(1) << n) - 1 : UINT32_MAX;
+  uint32_t done = first_bits(n);
   if (b.backslash & done) {
     text->flags |= FT_NODE_ESCAPED;
     text->extra += ones(e.simple & done) + 5 * ones(e.unicode & done);
@@ -97,30 +101,39 @@ static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p
   return q;
 }
 
+/* Are the characters good that begin or end in the block? */
+static inline int good(const ft_scan_state *S, const uint8_t *p, Block b) {
+  return FT_LIKELY(b.high == 0) || (p - S->begin >= 3 && checked(p));
+}
+
 /* Most blocks are plain or hold a simple escape, by chance: so both go one way, without a branch
-   that would be guessed wrong. */
+   that would be guessed wrong. Others go to over_block(). */
 static inline const uint8_t *run(const ft_scan_state *S, const uint8_t *p, ft_scan_text *text) {
   const uint8_t *end = S->end - (BLOCK + ESCAPE);
   uint32_t escaped = 0;
-  size_t extra = 0;
-  while (p <= end) {
+  size_t extra = 0, n = BLOCK;
+  while (p <= end && n >= BLOCK - 3) {
     Block b = block(p);
     uint64_t next = (uint64_t)b.backslash << 1; /* one more bit, for an escape that is cut */
-    if (FT_LIKELY(((next & ~(uint64_t)second(p)) | b.high) == 0)) {
-      uint32_t stop = b.other & ~(uint32_t)next;
-      if (stop != 0)
-        b.backslash &= stop ^ (stop - 1);
-      escaped |= b.backslash;
-      extra += ones(b.backslash);
-      p += stop != 0 ? __builtin_ctz(stop) : BLOCK;
-      if (stop != 0)
-        break;
+    if ((next & ~(uint64_t)second(p)) != 0 || !good(S, p, b)) {
+      n = (size_t)(over_block(S, p, b, text) - p);
+      p += n;
       continue;
     }
-    const uint8_t *q = over_block(S, p, b, text);
-    size_t n = (size_t)(q - p);
-    p = q;
-    if (n < BLOCK - 3)
+    uint32_t stop = b.other & ~(b.high | (uint32_t)next), done = UINT32_MAX;
+    n = BLOCK;
+    if (stop != 0) {
+      n = (size_t)__builtin_ctz(stop);
+      done = stop ^ (stop - 1);
+    }
+    if (b.high != 0) {
+      n -= stop == 0 ? (size_t)cut(p + BLOCK) : 0;
+      extra += ones(continuations(p) & first_bits(n));
+    }
+    escaped |= b.backslash & done;
+    extra += ones(b.backslash & done);
+    p += n;
+    if (stop != 0)
       break;
   }
   text->extra += extra;
