@@ -27,8 +27,12 @@ static inline uint32_t bits(__m256i v) {
 static inline Block block(const uint8_t *p) {
   __m256i v = load(p), backslash = _mm256_cmpeq_epi8(v, row(FT_EACH_BACKSLASH));
   __m256i other = _mm256_cmpgt_epi8(row(FT_EACH_ABOVE), _mm256_xor_si256(v, row(FT_EACH_TWO)));
-  Block b = {bits(other), bits(v), bits(backslash)};
+  Block b = {bits(other), bits(backslash)};
   return b;
+}
+
+static inline uint32_t beyond(const uint8_t *p) {
+  return bits(load(p));
 }
 
 enum { NEAR = 32 };

@@ -2,6 +2,7 @@
 ** scan_block.h: run() of scan_body.h for the variants that look at 32 bytes at a time. The
 ** includer defines before:
 **   Block block(p): what there is in the 32 bytes at p.
+**   uint32_t beyond(p): its bytes beyond ASCII.
 **   uint32_t near_odd(p): what is no plain ASCII of a string, in the NEAR bytes at p.
 **   uint32_t second(p): the bytes of its 32 that make a good escape with a backslash before them;
 *it
@@ -61,7 +62,7 @@ static inline void count(ft_scan_text *text, const uint8_t *p, size_t n, Block b
     text->flags |= FT_NODE_ESCAPED;
     text->extra += ones(e.simple & done) + 5 * ones(e.unicode & done);
   }
-  if (b.high & done)
+  if (beyond(p) & done)
     text->extra += ones(continuations(p) & done);
 }
 
@@ -69,7 +70,8 @@ static inline void count(ft_scan_text *text, const uint8_t *p, size_t n, Block b
    to others. The character that the block's end cuts apart is left for the next one. */
 static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p, Block b,
                                         ft_scan_text *text) {
-  uint32_t stop = (b.other | b.backslash) & ~b.high, high = b.high;
+  const uint32_t all = beyond(p);
+  uint32_t stop = (b.other | b.backslash) & ~all, high = all;
   const uint8_t *q = p + BLOCK;
   Escapes e = {0, 0};
   if (b.backslash != 0 && (b.backslash & b.backslash >> 1) == 0) {
@@ -85,7 +87,7 @@ static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p
       high = 0;
     }
     if (stop == 0) {
-      q = p + BLOCK - (b.high != 0 ? cut(p + BLOCK) : 0);
+      q = p + BLOCK - (all != 0 ? cut(p + BLOCK) : 0);
       break;
     }
     const uint8_t *at = p + __builtin_ctz(stop);
@@ -101,39 +103,50 @@ static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p
   return q;
 }
 
-/* Are the characters good that begin or end in the block? */
-static inline int good(const ft_scan_state *S, const uint8_t *p, Block b) {
-  return FT_LIKELY(b.high == 0) || (p - S->begin >= 3 && checked(p));
+/* The block at p where it has no escapes but simple ones, and something else: to its end, where a
+   character may be cut, or to that. NULL: a character is not good, or is not looked at here. */
+static inline const uint8_t *to_stop(const ft_scan_state *S, const uint8_t *p, uint32_t stop,
+                                     size_t *extra) {
+  uint32_t high = beyond(p);
+  const uint8_t *q = p + BLOCK;
+  stop &= ~high;
+  if (high != 0 && (p - S->begin < 3 || !checked(p)))
+    return NULL;
+  if (stop != 0)
+    q = p + __builtin_ctz(stop);
+  else
+    q -= cut(q);
+  if (high != 0)
+    *extra += ones(continuations(p) & first_bits((size_t)(q - p)));
+  return q;
 }
 
 /* Most blocks are plain or hold a simple escape, by chance: so both go one way, without a branch
-   that would be guessed wrong. Others go to over_block(). */
+   that would be guessed wrong. */
 static inline const uint8_t *run(const ft_scan_state *S, const uint8_t *p, ft_scan_text *text) {
-  const uint8_t *end = S->end - (BLOCK + ESCAPE);
+  const uint8_t *end = S->end - (BLOCK + ESCAPE), *from;
   uint32_t escaped = 0;
-  size_t extra = 0, n = BLOCK;
-  while (p <= end && n >= BLOCK - 3) {
+  size_t extra = 0;
+  while (p <= end) {
     Block b = block(p);
     uint64_t next = (uint64_t)b.backslash << 1; /* one more bit, for an escape that is cut */
-    if ((next & ~(uint64_t)second(p)) != 0 || !good(S, p, b)) {
-      n = (size_t)(over_block(S, p, b, text) - p);
-      p += n;
+    uint32_t stop = b.other & ~(uint32_t)next;
+    int simple = (next & ~(uint64_t)second(p)) == 0;
+    if (FT_LIKELY(simple && stop == 0)) {
+      escaped |= b.backslash;
+      extra += ones(b.backslash);
+      p += BLOCK;
       continue;
     }
-    uint32_t stop = b.other & ~(b.high | (uint32_t)next), done = UINT32_MAX;
-    n = BLOCK;
-    if (stop != 0) {
-      n = (size_t)__builtin_ctz(stop);
-      done = stop ^ (stop - 1);
-    }
-    if (b.high != 0) {
-      n -= stop == 0 ? (size_t)cut(p + BLOCK) : 0;
-      extra += ones(continuations(p) & first_bits(n));
-    }
-    escaped |= b.backslash & done;
-    extra += ones(b.backslash & done);
-    p += n;
-    if (stop != 0)
+    from = p;
+    p = simple ? to_stop(S, from, stop, &extra) : NULL;
+    if (p != NULL) {
+      b.backslash &= first_bits((size_t)(p - from));
+      escaped |= b.backslash;
+      extra += ones(b.backslash);
+    } else
+      p = over_block(S, from, b, text);
+    if (p - from < BLOCK - 3)
       break;
   }
   text->extra += extra;

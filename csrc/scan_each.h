@@ -9,7 +9,6 @@
 
 typedef struct Block { /* a bit for each byte */
   uint32_t other;      /* quotes, controls, and all beyond ASCII */
-  uint32_t high;       /* of those, the bytes beyond ASCII */
   uint32_t backslash;
 } Block;
 

@@ -27,8 +27,12 @@ static inline Block block(const uint8_t *p) {
   __m128i v = load(p), w = load(p + 16);
   __m128i a = _mm_cmpeq_epi8(v, row(FT_EACH_BACKSLASH));
   __m128i b = _mm_cmpeq_epi8(w, row(FT_EACH_BACKSLASH));
-  Block found = {bits(other(v), other(w)), bits(v, w), bits(a, b)};
+  Block found = {bits(other(v), other(w)), bits(a, b)};
   return found;
+}
+
+static inline uint32_t beyond(const uint8_t *p) {
+  return bits(load(p), load(p + 16));
 }
 
 enum { NEAR = 16 };
