@@ -235,6 +235,7 @@ static int shuffle_text(ft_dataset *d) {
       return ft_dataset_fail_memory(d);
     sink->bytes += (long long)line.n;
   }
+  ft_dataset_measure_drawn(d);
   ft_buf_free(&sink->out);
   sink->out = d->shuffled_text;
   ft_buf_init(&d->shuffled_text, d->alloc, d->ud, FT_TEXT_MAX);
@@ -268,6 +269,7 @@ static enum ft_progress shuffle(ft_dataset *d, double seconds) {
   int more = e != 0 ? -e
                     : ft_shuffle_copy(&d->shuffle, sink->file.fd, &d->shuffled,
                                       (size_t)training_count(d), seconds);
+  ft_dataset_measure_drawn(d);
   if (more < 0)
     ft_dataset_fail_output(d, sink, -more);
   else if (more == FT_SHUFFLE_DONE)
@@ -352,6 +354,7 @@ void ft_dataset_init(ft_dataset *d, lua_Alloc alloc, void *ud) {
   for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
     ft_buf_init(bufs[i], alloc, ud, 2 * (size_t)FT_LINE_MAX);
   ft_buf_init(&d->shuffled_text, alloc, ud, FT_TEXT_MAX);
+  ft_buf_init(&d->candidates, alloc, ud, SIZE_MAX / 2);
   ft_buf_init(&d->nodes, alloc, ud, FT_NODES_MAX * sizeof(ft_node));
   ft_buf_init(&d->nodes_made, alloc, ud, FT_NODES_MAX * sizeof(ft_node));
 }
@@ -359,7 +362,7 @@ void ft_dataset_init(ft_dataset *d, lua_Alloc alloc, void *ud) {
 void ft_dataset_close(ft_dataset *d) {
   ft_buf *bufs[] = {&d->sources, &d->made,          &d->shorter, &d->answer,
                     &d->found,   &d->shuffled_text, &d->nodes,   &d->nodes_made,
-                    &d->texts,   &d->drop,          &d->columns};
+                    &d->texts,   &d->drop,          &d->columns, &d->candidates};
   d->closed = 1;
   ft_reader_close(&d->reader);
   ft_outfile_abort(&d->shuffled);

@@ -77,6 +77,8 @@ typedef struct ft_dataset {
 
   ft_sink sinks[FT_SIDES];
   ft_shuffle shuffle;
+  ft_buf candidates; /* counts of the examples of which max_examples will be drawn */
+  size_t measured;   /* of those that were drawn: in the statistics */
   ft_outfile shuffled;
   ft_buf shuffled_text;
 
@@ -124,6 +126,7 @@ enum ft_format ft_dataset_format(const ft_dataset *d);
 int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined);
 int ft_dataset_invalid(ft_dataset *d); /* counts one more; 0 as above */
 void ft_dataset_doom(ft_dataset *d);
+void ft_dataset_measure_drawn(ft_dataset *d); /* those that the shuffle has drawn since */
 int ft_dataset_look_out(ft_dataset *d, const char *s, size_t n);
 
 /* dataset_found.c: faults and findings */

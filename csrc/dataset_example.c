@@ -187,19 +187,55 @@ static int is_first(ft_dataset *d, const ft_example *e, int leaked) {
 
 /* ---- the end of its way ---- */
 
-static int measure(ft_dataset *d, const ft_example *e, const ft_facts *facts, int side) {
+/* What goes into the statistics of an example */
+typedef struct Counts {
+  uint32_t messages, characters, roles[FT_ROLES], tokens, learned;
+} Counts;
+
+static int count(ft_dataset *d, const ft_example *e, const ft_facts *facts, Counts *c) {
   size_t all = 0, learned = 0;
-  ft_stats_add(&d->measures[FT_MESSAGES], facts->messages);
-  ft_stats_add(&d->measures[FT_CHARACTERS], facts->characters);
-  for (int role = 0; role < FT_ROLES; role++)
-    d->roles[role] += (long long)facts->roles[role];
-  if (d->count == NULL)
-    return 1;
-  if (!d->count(d->count_ud, e, ft_dataset_format(d), &all, &learned))
+  if (d->count != NULL && !d->count(d->count_ud, e, ft_dataset_format(d), &all, &learned))
     return ft_dataset_fail_memory(d);
-  ft_stats_add(&d->measures[FT_TOKENS], all);
-  d->tokens[side] += (long long)all;
-  d->learned[side] += (long long)learned;
+  c->messages = (uint32_t)facts->messages;
+  c->characters = (uint32_t)facts->characters;
+  for (int role = 0; role < FT_ROLES; role++)
+    c->roles[role] = (uint32_t)facts->roles[role];
+  c->tokens = (uint32_t)all;
+  c->learned = (uint32_t)learned;
+  return 1;
+}
+
+static void measure(ft_dataset *d, const Counts *c, int side) {
+  ft_stats_add(&d->measures[FT_MESSAGES], c->messages);
+  ft_stats_add(&d->measures[FT_CHARACTERS], c->characters);
+  for (int role = 0; role < FT_ROLES; role++)
+    d->roles[role] += c->roles[role];
+  if (d->count == NULL)
+    return;
+  ft_stats_add(&d->measures[FT_TOKENS], c->tokens);
+  d->tokens[side] += c->tokens;
+  d->learned[side] += c->learned;
+}
+
+static const Counts *candidate(const ft_dataset *d, size_t i) {
+  return (const Counts *)(const void *)d->candidates.data + i;
+}
+
+void ft_dataset_measure_drawn(ft_dataset *d) {
+  if (d->candidates.len > 0)
+    for (; d->measured < d->shuffle.drawn; d->measured++)
+      measure(d, candidate(d, ft_shuffle_number(&d->shuffle, d->measured)), FT_TRAINING);
+}
+
+/* Into the statistics, at once or, if it is drawn, later */
+static int tell_counts(ft_dataset *d, const ft_example *e, const ft_facts *facts, int side) {
+  const ft_dataset_options *o = &d->options;
+  Counts c;
+  if (!count(d, e, facts, &c))
+    return 0;
+  if (side == FT_TRAINING && o->shuffle && o->max_examples > 0 && !d->doomed)
+    return ft_buf_add(&d->candidates, &c, sizeof c) ? 1 : ft_dataset_fail_memory(d);
+  measure(d, &c, side);
   return 1;
 }
 
@@ -209,7 +245,7 @@ static int write_example(ft_dataset *d, const ft_example *e, const ft_facts *fac
                  ? FT_VALIDATION
                  : FT_TRAINING;
   ft_sink *sink = &d->sinks[side];
-  if (!measure(d, e, facts, side))
+  if (!tell_counts(d, e, facts, side))
     return 0;
   if (d->doomed)
     return 1;
@@ -225,9 +261,13 @@ static int write_example(ft_dataset *d, const ft_example *e, const ft_facts *fac
   return 1;
 }
 
-/* What was written goes at once, the rest is only checked. */
+/* What was written goes at once, the rest is only checked: the statistics are of all. */
 void ft_dataset_doom(ft_dataset *d) {
+  size_t n = d->measured > 0 ? 0 : d->candidates.len / sizeof(Counts);
   d->doomed = 1;
+  for (size_t i = 0; i < n; i++)
+    measure(d, candidate(d, i), FT_TRAINING);
+  ft_buf_free(&d->candidates);
   for (int side = 0; side < FT_SIDES; side++)
     ft_sink_drop(&d->sinks[side]);
 }

@@ -55,11 +55,14 @@ static int add_chunk(ft_shuffle *s) {
 }
 
 int ft_shuffle_add(ft_shuffle *s, size_t n) {
+  if (s->count >= UINT32_MAX || n > UINT32_MAX)
+    return 0;
   if (s->count == s->chunks.len / sizeof(ft_line *) * CHUNK && !add_chunk(s))
     return 0;
-  ft_line *line = line_of(s, s->count++);
+  ft_line *line = line_of(s, s->count);
   line->at = s->bytes;
-  line->n = n;
+  line->n = (uint32_t)n;
+  line->number = (uint32_t)s->count++;
   s->bytes += n;
   return 1;
 }
@@ -74,6 +77,10 @@ int ft_shuffle_draw(ft_shuffle *s, ft_line *line) {
   *here = *line;
   s->drawn++;
   return 1;
+}
+
+uint32_t ft_shuffle_number(const ft_shuffle *s, size_t i) {
+  return line_of(s, i)->number;
 }
 
 void ft_shuffle_free(ft_shuffle *s) {
@@ -111,13 +118,13 @@ static int read_whole(int fd, char *to, size_t n, uint64_t at) {
 static int copy_line(ft_shuffle *s, int from, ft_outfile *out, ft_line line) {
   while (line.n > 0) {
     size_t left = BLOCK - s->block.len;
-    size_t n = line.n < left ? (size_t)line.n : left;
+    size_t n = line.n < left ? line.n : left;
     int e = read_whole(from, s->block.data + s->block.len, n, line.at);
     if (e != 0)
       return e;
     s->block.len += n;
     line.at += n;
-    line.n -= n;
+    line.n -= (uint32_t)n;
     if (s->block.len == BLOCK && (e = flush(s, out)) != 0)
       return e;
   }

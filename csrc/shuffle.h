@@ -13,7 +13,9 @@
 #include <stdint.h>
 
 typedef struct ft_line {
-  uint64_t at, n; /* with its "\n" */
+  uint64_t at;
+  uint32_t n;      /* with its "\n" */
+  uint32_t number; /* in the order they were noted, from 0 */
 } ft_line;
 
 typedef struct ft_shuffle {
@@ -26,10 +28,12 @@ typedef struct ft_shuffle {
 } ft_shuffle;
 
 void ft_shuffle_init(ft_shuffle *s, lua_Alloc alloc, void *ud, uint64_t seed);
-/* Notes the next line of the file, of so many bytes. 0: no memory */
+/* Notes the next line of the file, of so many bytes. 0: no memory, or too many */
 int ft_shuffle_add(ft_shuffle *s, size_t n);
 /* The line for the next place; 0: all have been drawn. Whoever wants only some stops. */
 int ft_shuffle_draw(ft_shuffle *s, ft_line *line);
+/* The number of the line that was drawn for place i < drawn */
+uint32_t ft_shuffle_number(const ft_shuffle *s, size_t i);
 void ft_shuffle_free(ft_shuffle *s); /* idempotent */
 
 enum { FT_SHUFFLE_MORE = 1, FT_SHUFFLE_DONE = 0 };

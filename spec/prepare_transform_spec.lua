@@ -249,6 +249,25 @@ describe("prepare_data", function()
       assert.equal(1, report.rules.max_bytes)
       small:close()
     end)
+
+    it("tells figures of those that max_examples leaves, not of all", function()
+      local lines = {}
+      for i = 1, 400 do lines[i] = talk(("question %d "):format(i):rep(i % 7 + 1), ("answer "):rep(i % 23 + 1)) end
+      for _, more in ipairs {{}, {validation = 0.2}, {max_examples = 1000}} do
+        local options = {shuffle = 3, seed = 3, max_examples = 25, tokens = true}
+        for key, value in pairs(more) do options[key] = value end
+        local report = assert(prepare(text_of(lines), options))
+        local written = report.text .. (report.validation and report.validation.text or "")
+        local again = assert(prepare(written, {tokens = true}))
+        assert.same(again.stats, report.stats)
+        assert.same(again.roles, report.roles)
+        assert.equal(again.tokens, report.tokens + (report.validation and report.validation.tokens or 0))
+        assert.is_true(report.learned_tokens > 0)
+      end
+      lines[200] = "{"
+      local report = refused(text_of(lines), {shuffle = 3, max_examples = 25})
+      assert.equal(2 * 399, report.roles.user + report.roles.assistant)
+    end)
   end)
 
   describe("rules of the table", function()
