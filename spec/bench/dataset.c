@@ -3,7 +3,7 @@
 ** machine code.
 **   dataset VARIANT [id=severity...] [hash] FILE...     VARIANT: portable, sse2, avx2 or best
 ** Checks the files in slices, by the neutral rules and those severities; `hash`: examples are only
-** hashed and looked for in a set, by no rules. Prints examples, errors, warnings, duplicates.
+** looked for in a set (twice.h), by no rules. Prints examples, errors, warnings, duplicates.
 */
 #include "dataset.h"
 
