@@ -1,0 +1,105 @@
+-- prepare_data finds what says the same: whichever way the examples come, as many as there are. Each example here is a
+-- number and a spelling of it, so that it is known what says the same.
+
+local data = require "spec.support.dataset"
+local shell = require "spec.support.shell"
+
+local N = 600
+
+-- Alike in length and in how they begin, as answers to one prompt are
+local function spelled(number, way)
+  local question, answer = ("the same question \u{e9} %03d"):format(number), ("a/b %03d"):format(number)
+  if way == 1 then question = question:gsub("\u{e9}", "\\u00E9") end
+  if way == 2 then answer = answer:gsub("/", "\\/"):gsub("^a", "\\u0061") end
+  local role, content = '"role":"user"', '"content":"' .. question .. '"'
+  local user = way == 3 and ("{ %s , %s }"):format(content, role) or ("{%s,%s}"):format(role, content)
+  return data.chat(user, '{"role":"assistant","content":"' .. answer .. '"}')
+end
+
+describe("prepare_data, of examples that say the same,", function()
+  local box
+  before_each(function() box = data.box() end)
+  after_each(function() box.close() end)
+
+  -- texts, and how many of them were there before; one in `share` is a new one
+  local function examples(share)
+    local list, seen, twice = {}, {}, 0
+    math.randomseed(share)
+    for i = 1, N do
+      local number = math.random(share) == 1 and i or math.random(i)
+      twice = twice + (seen[number] and 1 or 0)
+      seen[number] = true
+      list[i] = spelled(number, math.random(0, 3))
+    end
+    return list, twice
+  end
+
+  local function lines(list, from, to) return table.concat(list, "\n", from or 1, to or #list) .. "\n" end
+
+  local function packed(name, text)
+    shell.must("gzip -kf " .. shell.quote(box.write(name, text)))
+    return box.path(name .. ".gz")
+  end
+
+  local WAYS = {
+    {"of a file", function(list) return box.write("a.jsonl", lines(list)) end},
+    {"behind a byte order mark, in lines of another system, some blank", function(list)
+      return box.write("a.jsonl", "\u{feff}" .. lines(list):gsub("\n", "\r\n\r\n"))
+    end},
+    {"of an array", function(list) return box.write("a.json", "[" .. table.concat(list, " ,\n ") .. "]") end},
+    {"of a packed file", function(list) return packed("a.jsonl", lines(list)) end},
+    {"of three files, one of them packed", function(list)
+      return {box.write("a.jsonl", lines(list, 1, N // 3)), packed("b.jsonl", lines(list, N // 3 + 1, N // 2)),
+        box.write("c.jsonl", lines(list, N // 2 + 1))}
+    end},
+    {"of three files, the first of them packed", function(list)
+      return {packed("b.jsonl", lines(list, 1, N // 3)), box.write("a.jsonl", lines(list, N // 3 + 1, N // 2)),
+        box.write("c.jsonl", lines(list, N // 2 + 1))}
+    end},
+  }
+
+  for _, way in ipairs(WAYS) do
+    it("counts and leaves out those " .. way[1], function()
+      for _, share in ipairs {1, 2, 20} do
+        local list, twice = examples(share)
+        local path = way[2](list)
+        local report = assert(box.provider:prepare_data {path = path, output = false})
+        assert.equal(N, report.examples)
+        assert.equal(twice, report.duplicates)
+        assert.equal(twice > 0 and twice or nil, report.rules.duplicate_example)
+        report = assert(box.provider:prepare_data {path = path, dedupe = true})
+        assert.equal(N - twice, report.written)
+        report = assert(box.provider:prepare_data {path = path, dedupe = true, to = "sharegpt"})
+        assert.equal(N - twice, report.written)
+      end
+    end)
+  end
+
+  it("finds those of the validation file, however that one is written", function()
+    local list = {}
+    for i = 1, 300 do list[i] = spelled(i, i % 4) end
+    local held = {}
+    for i = 1, 40 do held[i] = spelled(7 * i, (i + 1) % 4) end -- all of them among the 300
+    local plain = box.write("held.jsonl", lines(held))
+    for _, path in ipairs {plain, packed("held.jsonl", lines(held))} do
+      local report, err = box.provider:prepare_data {path = box.write("a.jsonl", lines(list)), validation_path = path,
+        output = false}
+      assert.is_nil(report)
+      assert.equal(40, err.report.leaked)
+      assert.equal(40, err.report.rules.leaked_validation)
+    end
+  end)
+
+  it("finds them among what a script gives", function()
+    local list, twice = examples(3)
+    local values, i = {}, 0
+    for k, text in ipairs(list) do values[k] = assert(require "dkjson".decode(text)) end
+    local report = assert(box.provider:prepare_data {examples = values, output = false})
+    assert.equal(twice, report.duplicates)
+    report = assert(box.provider:prepare_data {output = false, examples = function()
+      i = i + 1
+      return values[i]
+    end})
+    assert.equal(twice, report.duplicates)
+  end)
+end)
