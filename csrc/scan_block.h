@@ -4,9 +4,8 @@
 **   Block block(p): what there is in the 32 bytes at p.
 **   uint32_t beyond(p): its bytes beyond ASCII.
 **   uint32_t near_odd(p): what is no plain ASCII of a string, in the NEAR bytes at p.
-**   uint32_t second(p): the bytes of its 32 that make a good escape with a backslash before them;
-*it
-**     may leave out what is seldom.
+**   uint32_t second(p): the bytes of its 32 that make a good escape behind a backslash; what is
+**     seldom may be left out.
 **   Escapes escapes(p, b): by ft_scan_escapes(), of the block at p.
 **   uint32_t continuations(p): the bytes of its 32 that continue a character of UTF-8.
 **   size_t ones(uint32_t): how many bits are set.
