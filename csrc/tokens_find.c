@@ -71,3 +71,16 @@ uint32_t ft_vocab_find_long(const ft_vocab *v, uint64_t h, const unsigned char *
 uint32_t ft_vocab_rank_long(const ft_vocab *v, const unsigned char *s, size_t n) {
   return n > v->longest ? FT_NO_RANK : ft_vocab_long(v, ft_vocab_hash_long(s, n), s, n);
 }
+
+void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+  if (n == 2)
+    v->hints->pairs[s[0] << 8 | s[1]] = rank;
+  if (n < FT_SHORT)
+    return;
+  uint64_t word = ft_vocab_word(s, s + n);
+  int bit = (int)n - FT_SHORT;
+  *ft_vocab_shorts(v, word) |= (uint8_t)(1 << (bit < FT_SHORT_TOP ? bit : FT_SHORT_TOP));
+  bit = (int)n - FT_LONG - 1;
+  if (bit >= 0)
+    *ft_vocab_longs(v, word) |= (uint16_t)(1 << (bit < FT_LONG_TOP ? bit : FT_LONG_TOP));
+}

@@ -8,7 +8,7 @@
 */
 #include "tokens.h"
 
-enum { KEPT = 64, LONGEST = 256 };
+enum { KEPT = 64, LONGEST = 256, REPEATS = 24 };
 
 typedef struct Token {
   uint32_t rank;
@@ -113,12 +113,14 @@ static int are_apart(const ft_vocab *v, Token a, Token b, const unsigned char *s
       return 0;
     if (a.n + b.n == 2)
       return 1;
-    if (a.rank > b.rank) {
-      uint64_t halves = halves_of(v, a, s - a.n);
+    int left = a.rank > b.rank;
+    uint64_t halves = left ? halves_of(v, a, s - a.n) : halves_of(v, b, s);
+    if (halves == 0)
+      return 0;
+    if (left) {
       before = a.rank;
       a = (Token){ft_half_right(halves), a.n - ft_half_bytes(halves)};
     } else {
-      uint64_t halves = halves_of(v, b, s);
       before = b.rank + 1;
       b = (Token){ft_half_left(halves), ft_half_bytes(halves)};
     }
@@ -137,11 +139,20 @@ static Token fitting(const ft_vocab *v, const Token *before, const unsigned char
   return NONE;
 }
 
+/* A run of one character, or of two by turns: there tokens are long, most do not fit, and windows
+   that are merged alike are merged once */
+static int repeats(const unsigned char *s) {
+  return memcmp(s, s + 2, 16) == 0 || memcmp(s, s + 3, 16) == 0 || memcmp(s, s + 4, 16) == 0 ||
+         memcmp(s, s + 6, 16) == 0;
+}
+
 size_t ft_greedy_count(const ft_vocab *v, const unsigned char *s, size_t n,
                        const unsigned char *end) {
   Token kept[KEPT];
   size_t count = 0, deepest = 0, at = 0, most = n;
   while (at < n) {
+    if (n - at >= REPEATS && repeats(s + at))
+      break;
     Token t = fitting(v, count > 0 ? &kept[(count - 1) % KEPT] : NULL, s + at, most, end);
     if (t.n > 0) {
       kept[count++ % KEPT] = t;
@@ -153,7 +164,7 @@ size_t ft_greedy_count(const ft_vocab *v, const unsigned char *s, size_t n,
       at -= t.n;
       most = t.n - 1;
     } else
-      return ft_merge_count(v, s, n, end);
+      break;
   }
-  return count;
+  return at < n ? ft_merge_count(v, s, n, end) : count;
 }

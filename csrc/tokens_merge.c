@@ -232,7 +232,7 @@ static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, const u
 ** is not near its end is kept. The next window begins with the last token kept: where that comes
 ** out as another one, a cut was wrong, and the window before is merged again, twice as wide. */
 
-enum { WINDOW = 128, MARGIN = 8, BACK = 8 };
+enum { WINDOW = 64, WIDE = 128, MARGIN = 8, BACK = 8 };
 
 typedef struct Window {
   const unsigned char *s; /* where it begins */
@@ -250,7 +250,8 @@ typedef struct Merged {
 
 /* How many of the tokens of a window are kept: those that end well before it does */
 static size_t kept(const uint16_t *ends, size_t count, size_t width) {
-  while (count > 0 && ends[count - 1] > width - width / WINDOW * MARGIN)
+  size_t margin = width <= WIDE ? MARGIN : width / WIDE * MARGIN;
+  while (count > 0 && ends[count - 1] > width - margin)
     count--;
   return count;
 }
@@ -273,13 +274,18 @@ static void next_window(Window *w, const uint16_t *ends, size_t keep) {
   w->n -= from;
 }
 
+/* For letters twice as wide: their tokens are short, and few windows are merged again */
+static size_t first_width(unsigned char c) {
+  return c >= 'A' && c < 0x80 ? WIDE : WINDOW;
+}
+
 static size_t wider(size_t width) {
   return width < FT_MERGE_MAX ? 2 * width : width;
 }
 
 static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
                             const unsigned char *end) {
-  Window before[BACK], w = {s, n, 0, 0, WINDOW};
+  Window before[BACK], w = {s, n, 0, 0, first_width(s[n - 1])};
   Merged m = {NULL, 0, 0, {0}};
   size_t depth = 0; /* how many of `before` there are to go back to */
   for (;;) {

@@ -147,20 +147,6 @@ static int take_slot(ft_vocab *v, uint64_t h, size_t n, uint32_t rank, size_t at
   return 1;
 }
 
-/* That there is a token of these bytes */
-static void add_hints(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
-  if (n == 2)
-    v->hints->pairs[s[0] << 8 | s[1]] = rank;
-  if (n < FT_SHORT)
-    return;
-  uint64_t word = ft_vocab_word(s, s + n);
-  int bit = (int)n - FT_SHORT;
-  *ft_vocab_shorts(v, word) |= (uint8_t)(1 << (bit < FT_SHORT_TOP ? bit : FT_SHORT_TOP));
-  bit = (int)n - FT_LONG - 1;
-  if (bit >= 0)
-    *ft_vocab_longs(v, word) |= (uint16_t)(1 << (bit < FT_LONG_TOP ? bit : FT_LONG_TOP));
-}
-
 /* A table of so many slots, a power of two, with all tokens there are so far */
 static int make_table(ft_vocab *v, size_t slots) {
   uint64_t *old = v->slots;
@@ -230,7 +216,7 @@ static int store(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
     return 0;
   if (n == 1)
     v->single[*s] = rank;
-  add_hints(v, s, n, rank);
+  ft_vocab_hint(v, s, n, rank);
   v->count++;
   v->longest = n > v->longest ? (uint32_t)n : v->longest;
   return 1;

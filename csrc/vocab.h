@@ -223,6 +223,9 @@ static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, 
 
 /* ---- the hints that tell which lengths to try ---- */
 
+/* That there is a token of these bytes */
+void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
+
 static inline uint8_t *ft_vocab_shorts(const ft_vocab *v, uint64_t word) {
   uint64_t h = ft_vocab_mix(0, ft_vocab_first(word, FT_SHORT));
   return &v->hints->shorts[h >> (64 - FT_SHORT_BITS)];
