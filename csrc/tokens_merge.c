@@ -62,6 +62,8 @@ static inline void group_changed(Parts *P, size_t i) {
 }
 
 static inline int32_t least_pair(const Parts *P, size_t n) {
+  if (n <= GROUP)
+    return P->least[0];
   int32_t a = least_of(P->least);
   if (n <= SMALL / 2)
     return a;
@@ -85,7 +87,7 @@ static void small_begin(const ft_vocab *v, const unsigned char *s, size_t n, Par
     P->key[i] = NEVER;
   for (i = 0; i < n; i += GROUP)
     group_changed(P, i);
-  for (i = (n + GROUP - 1) / GROUP; i < GROUPS; i++)
+  for (i = (n + GROUP - 1) / GROUP; i < (n <= SMALL / 2 ? GROUPS / 2 : GROUPS); i++)
     P->least[i] = NEVER;
 }
 

@@ -207,11 +207,11 @@ static int rank_taken(ft_vocab *v, uint32_t rank) {
 
 static int store(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
   size_t at = v->pool.len;
-  unsigned char length = (unsigned char)n;
   if (!ft_buf_reserve(&v->pool, 1 + n + SLACK))
     return v->pool.full ? bad_line(v, "the tokens are too long in all") : no_memory(v), 0;
-  ft_buf_add(&v->pool, &length, 1);
-  ft_buf_add(&v->pool, s, n);
+  v->pool.data[at] = (char)n;
+  memcpy(v->pool.data + at + 1, s, n);
+  v->pool.len += 1 + n;
   if (!take_slot(v, hash_of(s, n), n, rank, at))
     return 0;
   if (n == 1)
