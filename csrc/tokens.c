@@ -17,23 +17,25 @@ typedef struct Key {
   uint64_t a, b;
 } Key;
 
-static const unsigned char ones[32] = {255, 255, 255, 255, 255, 255, 255, 255,
-                                       255, 255, 255, 255, 255, 255, 255, 255};
-
 static Key make_key(const unsigned char *p, const unsigned char *end, size_t n) {
   Key k = {0, 0}, mask;
   if (end - p >= FT_CACHE_KEY)
     memcpy(&k, p, sizeof k);
   else
     memcpy(&k, p, n);
-  memcpy(&mask, ones + FT_CACHE_KEY - n, sizeof mask);
+  memcpy(&mask, ft_vocab_ones + FT_CACHE_KEY - n, sizeof mask);
   k.a &= mask.a;
   k.b = (k.b & mask.b) | (uint64_t)n << LAST_BYTE;
   return k;
 }
 
-static size_t piece_tokens(const ft_vocab *v, const unsigned char *p, size_t n) {
-  return ft_vocab_rank(v, p, n) != FT_NO_RANK ? 1 : ft_merge_count(v, p, n);
+static size_t piece_tokens(const ft_vocab *v, const unsigned char *p, size_t n,
+                           const unsigned char *end) {
+  if (ft_vocab_rank(v, p, n, end) != FT_NO_RANK)
+    return 1;
+  if (v->halves != NULL && p[n - 1] >= 0x80)
+    return ft_greedy_count(v, p, n, end);
+  return ft_merge_count(v, p, n, end);
 }
 
 /* A short piece has at most as many tokens as bytes, so the count fits */
@@ -45,7 +47,7 @@ static size_t cached_tokens(const ft_vocab *v, const unsigned char *p, const uns
   unsigned char *count = v->cache + ((size_t)FT_CACHE_KEY << FT_CACHE_BITS) + i;
   memcpy(&there, key, sizeof there);
   if (((there.a ^ k.a) | (there.b ^ k.b)) != 0) {
-    *count = (unsigned char)piece_tokens(v, p, n);
+    *count = (unsigned char)piece_tokens(v, p, n, end);
     memcpy(key, &k, sizeof k);
   }
   return *count;
@@ -100,7 +102,7 @@ size_t ft_tokens_count(const ft_vocab *v, const char *s, size_t n) {
     else if (piece <= KEY_MAX)
       total += cached_tokens(v, p, end, piece);
     else
-      total += piece_tokens(v, p, piece);
+      total += piece_tokens(v, p, piece, end);
   }
   return total;
 }

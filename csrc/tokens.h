@@ -60,7 +60,32 @@ int64_t ft_tokens_weigh(void *tokens, const ft_example *e, size_t node);
 const unsigned char *ft_split_o200k(const unsigned char *p, const unsigned char *end);
 const unsigned char *ft_split_cl100k(const unsigned char *p, const unsigned char *end);
 
-/* The tokens of a piece that is none itself */
-size_t ft_merge_count(const ft_vocab *v, const unsigned char *s, size_t n);
+/* The tokens of a piece that is none itself. Up to `end` it may be read. */
+size_t ft_merge_count(const ft_vocab *v, const unsigned char *s, size_t n,
+                      const unsigned char *end);
+
+/* The same with v->halves, faster where tokens are long */
+size_t ft_greedy_count(const ft_vocab *v, const unsigned char *s, size_t n,
+                       const unsigned char *end);
+
+/* The two tokens that a token is merged of, last of all: ranks, and bytes of the left one */
+static inline uint64_t ft_halves(uint32_t left, uint32_t right, uint32_t bytes) {
+  return (uint64_t)bytes << 42 | (uint64_t)right << 21 | left;
+}
+
+static inline uint32_t ft_half_left(uint64_t halves) {
+  return (uint32_t)(halves & ((1 << 21) - 1));
+}
+
+static inline uint32_t ft_half_right(uint64_t halves) {
+  return (uint32_t)(halves >> 21 & ((1 << 21) - 1));
+}
+
+static inline uint32_t ft_half_bytes(uint64_t halves) {
+  return (uint32_t)(halves >> 42);
+}
+
+/* Those of [s, s + n), a token of at least two bytes; 0: it is merged of no two */
+uint64_t ft_merge_halves(const ft_vocab *v, const unsigned char *s, size_t n);
 
 #endif

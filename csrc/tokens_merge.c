@@ -8,21 +8,29 @@ enum { SMALL = 128, NEVER = INT32_MAX };
 
 /* ---- two tokens ----
 **
-** What two tokens make together hangs on nothing else, so it is remembered, in a direct-mapped
-** table of both ranks and theirs. */
+** What two tokens make together hangs on nothing else, so where that takes long it is remembered,
+** in a direct-mapped table of both ranks and theirs. */
 
 enum { RANK_BITS = 21, NO_TOKEN = (1 << RANK_BITS) - 1 };
 
-/* The rank of [s, s + n), the tokens of ranks a and b; NO_TOKEN: it is none */
-static inline uint32_t joined(const ft_vocab *v, uint32_t a, uint32_t b, const unsigned char *s,
-                              size_t n) {
+static uint32_t remembered(const ft_vocab *v, uint32_t a, uint32_t b, const unsigned char *s,
+                           size_t n) {
   uint64_t key = ((uint64_t)a << RANK_BITS | b) + 1;
   uint64_t *entry = &v->joined[key * FT_HASH_A >> (64 - FT_PAIR_BITS)];
   if (*entry >> RANK_BITS != key) {
-    uint32_t rank = ft_vocab_rank(v, s, n);
+    uint32_t rank = ft_vocab_rank(v, s, n, s + n);
     *entry = key << RANK_BITS | (rank == FT_NO_RANK ? NO_TOKEN : rank);
   }
   return (uint32_t)(*entry & NO_TOKEN);
+}
+
+/* The rank of [s, s + n), the tokens of ranks a and b, n > 2; NO_TOKEN or more: it is none. White
+   space has few tokens, and most pairs of them have been seen. */
+static inline uint32_t joined(const ft_vocab *v, uint32_t a, uint32_t b, const unsigned char *s,
+                              size_t n, const unsigned char *end) {
+  if (n > 8 || s[n - 1] <= ' ')
+    return remembered(v, a, b, s, n);
+  return ft_vocab_short(v, ft_vocab_first(ft_vocab_word(s, end), n), n);
 }
 
 /* ---- up to SMALL bytes ----
@@ -54,6 +62,8 @@ static inline void group_changed(Parts *P, size_t i) {
 }
 
 static inline int32_t least_pair(const Parts *P, size_t n) {
+  if (n <= GROUP)
+    return P->least[0];
   int32_t a = least_of(P->least);
   if (n <= SMALL / 2)
     return a;
@@ -67,7 +77,7 @@ static int32_t make_key(uint32_t rank, size_t where) {
 static void small_begin(const ft_vocab *v, const unsigned char *s, size_t n, Parts *P) {
   size_t i;
   for (i = 0; i < n; i++) {
-    P->key[i] = i + 1 < n ? make_key(v->pairs[s[i] << 8 | s[i + 1]], i) : NEVER;
+    P->key[i] = i + 1 < n ? make_key(v->hints->pairs[s[i] << 8 | s[i + 1]], i) : NEVER;
     P->rank[i] = v->single[s[i]];
     P->next[i] = (uint8_t)(i + 1);
     P->before[i] = (uint8_t)(i - 1);
@@ -77,26 +87,27 @@ static void small_begin(const ft_vocab *v, const unsigned char *s, size_t n, Par
     P->key[i] = NEVER;
   for (i = 0; i < n; i += GROUP)
     group_changed(P, i);
-  for (i = (n + GROUP - 1) / GROUP; i < GROUPS; i++)
+  for (i = (n + GROUP - 1) / GROUP; i < (n <= SMALL / 2 ? GROUPS / 2 : GROUPS); i++)
     P->least[i] = NEVER;
 }
 
-/* next[0], next[next[0]]... are where the tokens end -> how many */
-static size_t merge_small(const ft_vocab *v, const unsigned char *s, size_t n, Parts *P) {
+/* Until there are so many parts. next[0], next[next[0]]... are where they end -> how many */
+static size_t merge_small(const ft_vocab *v, const unsigned char *s, size_t n, Parts *P,
+                          size_t least_parts, const unsigned char *stop) {
   int32_t least;
   size_t count = n;
   small_begin(v, s, n, P);
-  for (; (least = least_pair(P, n)) != NEVER; count--) {
+  for (; count > least_parts && (least = least_pair(P, n)) != NEVER; count--) {
     size_t i = (size_t)least & 0xFF, gone = P->next[i], end = P->next[gone], b = i;
     P->rank[i] = (uint32_t)least >> 8;
     P->key[gone] = P->key[i] = NEVER;
     P->next[i] = (uint8_t)end;
     P->before[end] = (uint8_t)i;
     if (end < n)
-      P->key[i] = make_key(joined(v, P->rank[i], P->rank[end], s + i, P->next[end] - i), i);
+      P->key[i] = make_key(joined(v, P->rank[i], P->rank[end], s + i, P->next[end] - i, stop), i);
     if (i > 0) {
       b = P->before[i];
-      P->key[b] = make_key(joined(v, P->rank[b], P->rank[i], s + b, end - b), b);
+      P->key[b] = make_key(joined(v, P->rank[b], P->rank[i], s + b, end - b, stop), b);
     }
     group_changed(P, i);
     if (b / GROUP != i / GROUP)
@@ -152,7 +163,8 @@ typedef struct List {
 
 static void list_pair(const ft_vocab *v, const unsigned char *s, List *L, size_t i) {
   size_t next = L->next[i];
-  L->rank[i] = next < L->n ? ft_vocab_rank(v, s + i, (size_t)L->next[next] - i) : FT_NO_RANK;
+  L->rank[i] =
+      next < L->n ? ft_vocab_rank(v, s + i, (size_t)L->next[next] - i, s + L->n) : FT_NO_RANK;
   if (L->rank[i] != FT_NO_RANK)
     heap_add(&L->heap, (uint64_t)L->rank[i] << 16 | i);
 }
@@ -170,7 +182,7 @@ static void list_begin(const ft_vocab *v, const unsigned char *s, size_t n, List
     L->before[i] = (uint16_t)(i - 1);
   }
   for (size_t i = 0; i < n; i++) {
-    L->rank[i] = i + 1 < n ? v->pairs[s[i] << 8 | s[i + 1]] : FT_NO_RANK;
+    L->rank[i] = i + 1 < n ? v->hints->pairs[s[i] << 8 | s[i + 1]] : FT_NO_RANK;
     if (L->rank[i] != FT_NO_RANK)
       L->heap.items[L->heap.count++] = (uint64_t)L->rank[i] << 16 | i;
   }
@@ -202,12 +214,13 @@ static size_t merge_heap(const ft_vocab *v, const unsigned char *s, size_t n, ui
 }
 
 /* n <= FT_MERGE_MAX; ends: of as many places */
-static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, uint16_t *ends) {
+static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, const unsigned char *end,
+                    uint16_t *ends) {
   Parts P;
   size_t count = 0;
   if (n > SMALL)
     return merge_heap(v, s, n, ends);
-  merge_small(v, s, n, &P);
+  merge_small(v, s, n, &P, 1, end);
   for (size_t i = 0; i < n; i = P.next[i])
     ends[count++] = P.next[i];
   return count;
@@ -221,7 +234,7 @@ static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, uint16_
 ** is not near its end is kept. The next window begins with the last token kept: where that comes
 ** out as another one, a cut was wrong, and the window before is merged again, twice as wide. */
 
-enum { WINDOW = 64, MARGIN = 8, BACK = 8 };
+enum { WINDOW = 64, WIDE = 128, MARGIN = 8, BACK = 8 };
 
 typedef struct Window {
   const unsigned char *s; /* where it begins */
@@ -239,15 +252,17 @@ typedef struct Merged {
 
 /* How many of the tokens of a window are kept: those that end well before it does */
 static size_t kept(const uint16_t *ends, size_t count, size_t width) {
-  while (count > 0 && ends[count - 1] > width - width / WINDOW * MARGIN)
+  size_t margin = width <= WIDE ? MARGIN : width / WIDE * MARGIN;
+  while (count > 0 && ends[count - 1] > width - margin)
     count--;
   return count;
 }
 
 /* Merges a window, unless it is of the same bytes as the one merged before: a long run is */
-static void merge_window(const ft_vocab *v, Merged *m, const unsigned char *s, size_t n) {
+static void merge_window(const ft_vocab *v, Merged *m, const unsigned char *s, size_t n,
+                         const unsigned char *end) {
   if (n != m->n || memcmp(m->s, s, n) != 0)
-    m->count = merge(v, s, n, m->ends);
+    m->count = merge(v, s, n, end, m->ends);
   m->s = s;
   m->n = n;
 }
@@ -261,17 +276,23 @@ static void next_window(Window *w, const uint16_t *ends, size_t keep) {
   w->n -= from;
 }
 
+/* For letters twice as wide: their tokens are short, and few windows are merged again */
+static size_t first_width(unsigned char c) {
+  return c >= 'A' && c < 0x80 ? WIDE : WINDOW;
+}
+
 static size_t wider(size_t width) {
   return width < FT_MERGE_MAX ? 2 * width : width;
 }
 
-static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n) {
-  Window before[BACK], w = {s, n, 0, 0, WINDOW};
+static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
+                            const unsigned char *end) {
+  Window before[BACK], w = {s, n, 0, 0, first_width(s[n - 1])};
   Merged m = {NULL, 0, 0, {0}};
   size_t depth = 0; /* how many of `before` there are to go back to */
   for (;;) {
     size_t width = w.n < w.width ? w.n : w.width;
-    merge_window(v, &m, w.s, width);
+    merge_window(v, &m, w.s, width, end);
     if (w.first > 0 && m.ends[0] != w.first && depth > 0 && w.width < FT_MERGE_MAX) {
       w = before[--depth % BACK];
       w.width = wider(w.width);
@@ -288,15 +309,23 @@ static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n)
   }
 }
 
-size_t ft_merge_count(const ft_vocab *v, const unsigned char *s, size_t n) {
+size_t ft_merge_count(const ft_vocab *v, const unsigned char *s, size_t n,
+                      const unsigned char *end) {
   uint16_t ends[FT_MERGE_MAX];
   Parts P;
   size_t total = 0;
   if (n <= SMALL)
-    return merge_small(v, s, n, &P);
+    return merge_small(v, s, n, &P, 1, end);
   if (v->known)
-    return merge_windows(v, s, n);
+    return merge_windows(v, s, n, end);
   for (; n > FT_MERGE_MAX; s += FT_MERGE_MAX, n -= FT_MERGE_MAX)
-    total += merge(v, s, FT_MERGE_MAX, ends);
-  return total + merge(v, s, n, ends);
+    total += merge(v, s, FT_MERGE_MAX, end, ends);
+  return total + merge(v, s, n, end, ends);
+}
+
+uint64_t ft_merge_halves(const ft_vocab *v, const unsigned char *s, size_t n) {
+  Parts P;
+  if (n < 2 || n > SMALL || merge_small(v, s, n, &P, 2, s + n) != 2)
+    return 0;
+  return ft_halves(P.rank[0], P.rank[P.next[0]], P.next[0]);
 }

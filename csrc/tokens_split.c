@@ -41,9 +41,12 @@ enum {
 /* The end of the characters from p on that are of these classes */
 static place run(place p, place end, unsigned set) {
   size_t n;
-  while (p < end && SET(ft_unicode_at(p, end, &n)) & set)
-    p += n;
-  return p;
+  for (;; p += n) {
+    while (p < end && *p < 0x80 && SET(ft_unicode_ascii(*p)) & set)
+      p++;
+    if (p == end || *p < 0x80 || !(SET(ft_unicode_wide(p, end, &n)) & set))
+      return p;
+  }
 }
 
 static int is_in(place p, place end, unsigned set) {

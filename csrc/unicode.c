@@ -1,8 +1,12 @@
 #include "unicode.h"
 
+static inline enum ft_unicode class_in_table(uint32_t c) {
+  return (enum ft_unicode)(ft_unicode_blocks[ft_unicode_index[c >> 6]][c & 63] & 7);
+}
+
 static enum ft_unicode class_of(uint32_t c) {
   if (c < FT_UNICODE_END)
-    return (enum ft_unicode)(ft_unicode_blocks[ft_unicode_index[c >> 6]][c & 63] & 7);
+    return class_in_table(c);
   if (c >= 0xE0100 && c <= 0xE01EF) /* variation selectors */
     return FT_U_MARK;
   for (int i = 0; ft_unicode_letters[i][1] != 0; i++)
@@ -22,7 +26,7 @@ static int lead(unsigned char c, uint32_t *bits, uint32_t *least) {
   return 0;
 }
 
-enum ft_unicode ft_unicode_wide(const unsigned char *p, const unsigned char *end, size_t *n) {
+static enum ft_unicode any(const unsigned char *p, const unsigned char *end, size_t *n) {
   uint32_t c, least;
   int more = lead(*p, &c, &least);
   *n = 1;
@@ -37,4 +41,15 @@ enum ft_unicode ft_unicode_wide(const unsigned char *p, const unsigned char *end
     return FT_U_OTHER;
   *n = (size_t)more + 1;
   return class_of(c);
+}
+
+/* What most of it is, of two bytes or of three, goes first */
+enum ft_unicode ft_unicode_wide(const unsigned char *p, const unsigned char *end, size_t *n) {
+  if (end - p < 3 || (p[1] & 0xC0) != 0x80)
+    return any(p, end, n);
+  if (*p >= 0xC2 && *p <= 0xDF)
+    return *n = 2, class_in_table((*p & 0x1Fu) << 6 | (p[1] & 0x3Fu));
+  if (*p >= 0xE1 && *p <= 0xEC && (p[2] & 0xC0) == 0x80)
+    return *n = 3, class_in_table((*p & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu));
+  return any(p, end, n);
 }

@@ -31,12 +31,17 @@ extern const uint32_t ft_unicode_letters[][2];
    is one of class OTHER. */
 enum ft_unicode ft_unicode_wide(const unsigned char *p, const unsigned char *end, size_t *n);
 
+/* Of ASCII: the first two blocks are its own */
+static inline enum ft_unicode ft_unicode_ascii(unsigned char c) {
+  return (enum ft_unicode)(ft_unicode_blocks[c >> 6][c & 63] & 7);
+}
+
 static inline enum ft_unicode ft_unicode_at(const unsigned char *p, const unsigned char *end,
                                             size_t *n) {
   if (*p >= 0x80)
     return ft_unicode_wide(p, end, n);
   *n = 1;
-  return (enum ft_unicode)(ft_unicode_blocks[ft_unicode_index[*p >> 6]][*p & 63] & 7);
+  return ft_unicode_ascii(*p);
 }
 
 #endif

@@ -11,8 +11,8 @@
 enum {
   LINE_MAX_BYTES = (FT_TOKEN_MAX + 2) / 3 * 4 + 16, /* base64, a space, a rank, CR */
   SLOTS_FIRST = 1 << 12,
-  PROBES = 512, /* a search of so many slots comes of no honest vocabulary */
-  PAIRS = 1 << 16,
+  PROBES = 512,   /* a search of so many slots comes of no honest vocabulary */
+  SLACK = 8,      /* bytes that may be read behind the tokens in `pool` */
   LINE_BYTES = 18 /* of OpenAI's files, on average: for the first guess of a size */
 };
 
@@ -59,7 +59,7 @@ void ft_vocab_init(ft_vocab *v, enum ft_encoding like, int checked, lua_Alloc al
   v->fd = -1;
   v->alloc = alloc;
   v->ud = ud;
-  ft_buf_init(&v->pool, alloc, ud, FT_VOCAB_POOL);
+  ft_buf_init(&v->pool, alloc, ud, FT_VOCAB_POOL + SLACK);
   ft_buf_init(&v->line, alloc, ud, LINE_MAX_BYTES);
   ft_buf_init(&v->ranks, alloc, ud, (FT_VOCAB_RANK + 2) / 8);
   memset(v->single, 0xFF, sizeof v->single);
@@ -84,16 +84,18 @@ static void free_table(ft_vocab *v) {
 void ft_vocab_free(ft_vocab *v) {
   vocab_close(v);
   free_table(v);
-  give_back(v, v->pairs, PAIRS * sizeof *v->pairs);
-  v->pairs = NULL;
-  give_back(v, v->filter, FT_FILTER_BYTES);
-  v->filter = NULL;
+  give_back(v, v->hints, sizeof *v->hints);
+  v->hints = NULL;
   give_back(v, v->cache, FT_CACHE_BYTES);
   v->cache = NULL;
-  give_back(v, v->joined, FT_PAIR_BYTES);
-  v->joined = NULL;
   give_back(v, v->scratch, FT_SCRATCH_BYTES);
   v->scratch = NULL;
+  give_back(v, v->joined, FT_PAIR_BYTES);
+  v->joined = NULL;
+  give_back(v, v->near, FT_NEAR_BYTES);
+  v->near = NULL;
+  give_back(v, v->halves, v->count * sizeof *v->halves);
+  v->halves = NULL;
   ft_buf_free(&v->pool);
   if (v->state != FT_VOCAB_FAILED)
     snprintf(v->words, sizeof v->words, "the vocabulary was closed");
@@ -123,57 +125,60 @@ static enum ft_vocab_state bad_line(ft_vocab *v, const char *why) {
 
 /* A free slot for h. -1: none within reach */
 static long free_slot(const ft_vocab *v, uint64_t h) {
-  uint32_t i = (uint32_t)h & v->mask;
+  uint32_t i = ft_vocab_slot(h) & v->mask;
   for (int probes = 0; probes < PROBES; probes++, i = (i + 1) & v->mask)
     if (v->slots[i] == 0)
       return (long)i;
   return -1;
 }
 
-static const unsigned char *token_at(const ft_vocab *v, size_t at) {
-  return (const unsigned char *)v->pool.data + at;
+static uint64_t hash_of(const unsigned char *s, size_t n) {
+  return n > 8 ? ft_vocab_hash_long(s, n) : ft_vocab_hash_short(ft_vocab_word(s, s + n), n);
 }
 
-/* Gives the token at `at` of the pool its slot */
-static int take_slot(ft_vocab *v, size_t at) {
-  const unsigned char *token = token_at(v, at);
-  uint64_t h = ft_vocab_hash(token + 5, token[4]);
+/* Gives a token of this hash its slot */
+static int take_slot(ft_vocab *v, uint64_t h, size_t n, uint32_t rank, size_t at) {
   long i = free_slot(v, h);
+  uint32_t bit = ft_vocab_bit(h, n);
   if (i < 0)
-    return 0;
-  v->filter[ft_vocab_bit(h) / 8] |= (uint8_t)(1 << ft_vocab_bit(h) % 8);
-  v->slots[i] = ft_vocab_tag(h) | (uint32_t)at;
+    return bad_line(v, "it is made to fill one place of a table"), 0;
+  v->hints->filter[bit / 8] |= (uint8_t)(1 << bit % 8);
+  v->slots[i] = ft_vocab_entry(h, rank, at);
   return 1;
 }
 
 /* A table of so many slots, a power of two, with all tokens there are so far */
 static int make_table(ft_vocab *v, size_t slots) {
-  free_table(v);
-  v->mask = (uint32_t)(slots - 1);
+  uint64_t *old = v->slots;
+  size_t had = old == NULL ? 0 : (size_t)v->mask + 1;
   v->slots = vocab_alloc(v, slots * sizeof *v->slots);
-  if (v->slots == NULL)
-    return no_memory(v), 0;
-  memset(v->slots, 0, slots * sizeof *v->slots);
-  for (size_t at = 0; at < v->pool.len; at += 5u + token_at(v, at)[4])
-    if (!take_slot(v, at))
-      return bad_line(v, "it is made to fill one place of a table"), 0;
-  return 1;
+  v->mask = (uint32_t)(slots - 1);
+  int good = v->slots != NULL ? 1 : (no_memory(v), 0);
+  if (good)
+    memset(v->slots, 0, slots * sizeof *v->slots);
+  for (size_t i = 0; i < had && good; i++)
+    if (old[i] != 0) {
+      const unsigned char *token = ft_vocab_token(v, old[i]);
+      good = take_slot(v, hash_of(token + 1, *token), *token, ft_vocab_entry_rank(old[i]),
+                       (size_t)(token - (const unsigned char *)v->pool.data));
+    }
+  give_back(v, old, had * sizeof *old);
+  return good;
 }
 
-static int make_pairs(ft_vocab *v) {
-  v->pairs = vocab_alloc(v, PAIRS * sizeof *v->pairs);
-  v->filter = vocab_alloc(v, FT_FILTER_BYTES);
-  if (v->pairs == NULL || v->filter == NULL)
+static int make_hints(ft_vocab *v) {
+  v->hints = vocab_alloc(v, sizeof *v->hints);
+  if (v->hints == NULL)
     return no_memory(v), 0;
-  memset(v->filter, 0, FT_FILTER_BYTES);
-  memset(v->pairs, 0xFF, PAIRS * sizeof *v->pairs);
+  memset(v->hints, 0, sizeof *v->hints);
+  memset(v->hints->pairs, 0xFF, sizeof v->hints->pairs);
   return 1;
 }
 
 /* At most half of the slots are taken */
 static int make_room(ft_vocab *v) {
   size_t slots = SLOTS_FIRST;
-  if (v->pairs == NULL && !make_pairs(v))
+  if (v->hints == NULL && !make_hints(v))
     return 0;
   if (v->slots != NULL && (v->count + 1) * 2 <= v->mask)
     return 1;
@@ -202,24 +207,24 @@ static int rank_taken(ft_vocab *v, uint32_t rank) {
 
 static int store(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
   size_t at = v->pool.len;
-  unsigned char head[5] = {0, 0, 0, 0, (unsigned char)n};
-  memcpy(head, &rank, 4);
-  if (!ft_buf_add(&v->pool, head, 5) || !ft_buf_add(&v->pool, s, n))
+  if (!ft_buf_reserve(&v->pool, 1 + n + SLACK))
     return v->pool.full ? bad_line(v, "the tokens are too long in all") : no_memory(v), 0;
-  if (!take_slot(v, at))
-    return bad_line(v, "it is made to fill one place of a table"), 0;
+  v->pool.data[at] = (char)n;
+  memcpy(v->pool.data + at + 1, s, n);
+  v->pool.len += 1 + n;
+  if (!take_slot(v, hash_of(s, n), n, rank, at))
+    return 0;
   if (n == 1)
     v->single[*s] = rank;
-  else if (n == 2)
-    v->pairs[s[0] << 8 | s[1]] = rank;
+  ft_vocab_hint(v, s, n, rank);
   v->count++;
   v->longest = n > v->longest ? (uint32_t)n : v->longest;
   return 1;
 }
 
-/* Before it is in `pairs` or in a slot: have we had it? */
+/* Before it is in the hints or in a slot: have we had it? */
 static int token_taken(const ft_vocab *v, const unsigned char *s, size_t n) {
-  return n == 1 ? v->single[*s] != FT_NO_RANK : ft_vocab_rank(v, s, n) != FT_NO_RANK;
+  return n == 1 ? v->single[*s] != FT_NO_RANK : ft_vocab_rank(v, s, n, s + n) != FT_NO_RANK;
 }
 
 static int add_token(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
@@ -237,35 +242,38 @@ static int add_token(ft_vocab *v, const unsigned char *s, size_t n, uint32_t ran
 
 /* ---- lines ---- */
 
-static int digit64(unsigned char c) {
-  if (c >= 'A' && c <= 'Z')
-    return c - 'A';
-  if (c >= 'a' && c <= 'z')
-    return c - 'a' + 26;
-  if (c >= '0' && c <= '9')
-    return c - '0' + 52;
-  return c == '+' ? 62 : c == '/' ? 63 : -1;
+/* Of base64, with 1 added: 0 is of a byte that is no digit */
+// clang-format off
+static const uint8_t digits64[256] = {
+  ['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+  ['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
+  ['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, ['+'] = 63, ['/'] = 64};
+// clang-format on
+
+/* Four digits -> three bytes; 0: they are not all digits */
+static int decode_four(const char *s, unsigned char *out) {
+  const unsigned char *d = (const unsigned char *)s;
+  uint32_t a = digits64[d[0]], b = digits64[d[1]], c = digits64[d[2]], e = digits64[d[3]];
+  uint32_t word = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (e - 1);
+  out[0] = (unsigned char)(word >> 16);
+  out[1] = (unsigned char)(word >> 8);
+  out[2] = (unsigned char)word;
+  return a != 0 && b != 0 && c != 0 && e != 0;
 }
 
 /* n bytes of base64 -> how many bytes; 0: it is none */
 static size_t decode64(const char *s, size_t n, unsigned char *out) {
-  size_t made = 0, pad = 0;
+  size_t pad = 0, made = 0;
+  char last[4];
   if (n == 0 || n % 4 != 0)
     return 0;
-  while (pad < 2 && s[n - 1 - pad] == '=')
-    pad++;
-  for (size_t i = 0; i < n; i += 4) {
-    uint32_t word = 0;
-    for (size_t k = i; k < i + 4; k++) {
-      int d = k >= n - pad ? 0 : digit64((unsigned char)s[k]);
-      if (d < 0)
-        return 0;
-      word = word << 6 | (uint32_t)d;
-    }
-    for (int shift = 16; shift >= 0; shift -= 8)
-      out[made++] = (unsigned char)(word >> shift);
-  }
-  return made - pad;
+  for (; n > 4; s += 4, n -= 4, made += 3)
+    if (!decode_four(s, out + made))
+      return 0;
+  memcpy(last, s, 4);
+  for (; pad < 2 && last[3 - pad] == '='; pad++)
+    last[3 - pad] = 'A';
+  return decode_four(last, out + made) ? made + 3 - pad : 0;
 }
 
 /* n digits -> a rank; FT_NO_RANK: it is none, or too great */
@@ -355,6 +363,25 @@ static void recognize(ft_vocab *v, const char *sha256) {
     }
 }
 
+/* What only counting needs. The ranks of a vocabulary that is known are 0, 1, 2... */
+static int make_ready(ft_vocab *v) {
+  size_t halves = v->count * sizeof *v->halves;
+  v->cache = vocab_alloc(v, FT_CACHE_BYTES);
+  v->scratch = vocab_alloc(v, FT_SCRATCH_BYTES);
+  v->near = vocab_alloc(v, FT_NEAR_BYTES);
+  v->joined = vocab_alloc(v, FT_PAIR_BYTES);
+  v->halves = v->known ? vocab_alloc(v, halves) : NULL;
+  if (v->cache == NULL || v->scratch == NULL || v->near == NULL || v->joined == NULL ||
+      (v->known && !v->halves))
+    return 0;
+  memset(v->cache, 0, FT_CACHE_BYTES);
+  memset(v->near, 0, FT_NEAR_BYTES);
+  memset(v->joined, 0, FT_PAIR_BYTES);
+  if (v->known)
+    memset(v->halves, 0, halves);
+  return 1;
+}
+
 enum ft_vocab_state ft_vocab_end(ft_vocab *v) {
   char hex[65];
   if (v->state != FT_VOCAB_MORE)
@@ -369,13 +396,8 @@ enum ft_vocab_state ft_vocab_end(ft_vocab *v) {
   for (int c = 0; c < 256; c++)
     if (v->single[c] == FT_NO_RANK)
       return failed(v, "the vocabulary has no token for the single byte 0x%02X", (unsigned)c);
-  v->cache = vocab_alloc(v, FT_CACHE_BYTES);
-  v->joined = vocab_alloc(v, FT_PAIR_BYTES);
-  v->scratch = vocab_alloc(v, FT_SCRATCH_BYTES);
-  if (v->cache == NULL || v->joined == NULL || v->scratch == NULL)
+  if (!make_ready(v))
     return no_memory(v);
-  memset(v->cache, 0, FT_CACHE_BYTES);
-  memset(v->joined, 0, FT_PAIR_BYTES);
   vocab_close(v);
   return v->state = FT_VOCAB_READY;
 }

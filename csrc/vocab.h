@@ -25,37 +25,56 @@ enum {
   FT_VOCAB_TOKENS = 1 << 20,        /* in a vocabulary */
   FT_VOCAB_RANK = (1 << 21) - 2,    /* the greatest rank */
   FT_VOCAB_FILE = 64 * 1024 * 1024, /* bytes of a file */
-  FT_VOCAB_POOL = 1 << 24,          /* bytes of all tokens, and 5 more for each */
+  FT_VOCAB_POOL = 1 << 24,          /* bytes of all tokens, and 1 more for each */
   FT_VOCAB_WORDS = 512,
   FT_VOCAB_SLICE = 32 * 1024, /* bytes read at a time: about 0.4 ms */
   /* for counting: pieces whose number of tokens is known, and space to merge in */
   FT_CACHE_BITS = 17,
   FT_CACHE_KEY = 16, /* bytes: a piece of at most 15, zeros, its length */
   FT_CACHE_BYTES = (1 << FT_CACHE_BITS) * (FT_CACHE_KEY + 1), /* keys, then a count for each */
-  FT_FILTER_BYTES = 128 * 1024,
+  FT_MERGE_MAX = 4096,                                        /* bytes merged in one go */
+  FT_SCRATCH_BYTES = FT_MERGE_MAX * 40,
+  /* of the hints */
+  FT_FILTER_BITS = 19, /* for each length from 3 to 8 bytes, and twice for all others */
+  FT_FILTERS = 8,
   FT_PAIR_BITS = 16,
   FT_PAIR_BYTES = 8 << FT_PAIR_BITS,
-  FT_MERGE_MAX = 4096, /* bytes merged in one go */
-  FT_SCRATCH_BYTES = FT_MERGE_MAX * 40
+  FT_NEAR_BITS = 16,
+  FT_NEAR_BYTES = 8 << FT_NEAR_BITS,
+  FT_SHORT_BITS = 18,
+  FT_LONG_BITS = 16,
+  FT_SHORT = 4, /* bytes that tokens begin with: of those at least as long, ... */
+  FT_LONG = 8,  /* ... and of those that are longer */
+  FT_SHORT_TOP = FT_LONG - FT_SHORT + 1,
+  FT_LONG_TOP = 15
 };
 
 #define FT_NO_RANK UINT32_MAX
 
 enum ft_vocab_state { FT_VOCAB_MORE, FT_VOCAB_READY, FT_VOCAB_FAILED };
 
-/* A table from the bytes of tokens to ranks: open addressing, behind a filter that fits into a
-   near cache and knows most of what is no token. */
+/* What is small enough for a near cache and spares most of the look-ups in a far one. Of the tokens
+   that begin with these FT_SHORT or FT_LONG bytes, which lengths there may be, a bit for each: in
+   `shorts` FT_SHORT to FT_LONG bytes and then all that are longer, in `longs` FT_LONG + 1 and so
+   on; its last bit is for all that are longer still. */
+typedef struct ft_hints {
+  uint32_t pairs[1 << 16];                           /* of two bytes -> rank */
+  uint8_t filter[FT_FILTERS << FT_FILTER_BITS >> 3]; /* bits: a token may have this hash */
+  uint8_t shorts[1 << FT_SHORT_BITS];
+  uint16_t longs[1 << FT_LONG_BITS];
+} ft_hints;
+
+/* A table from the bytes of tokens to ranks: open addressing, behind hints. */
 typedef struct ft_vocab {
   enum ft_encoding encoding; /* how text is cut: tokens_split.c */
   int known;                 /* it is OpenAI's own file, by its SHA-256 */
   enum ft_vocab_state state;
   uint32_t count, longest; /* tokens; bytes of the longest */
   uint32_t mask;           /* slots - 1 */
-  uint8_t *filter;         /* bits: a token may have this hash */
-  uint32_t *slots;      /* 0: free, or 128 and 7 bits of the hash, and where in `pool` (24 bits) */
-  uint32_t *pairs;      /* of two bytes -> rank */
+  ft_hints *hints;
+  uint64_t *slots;      /* 0: free, or rank (21 bits), 19 of the hash, where in `pool` and 1 (24) */
   uint32_t single[256]; /* of one byte -> rank */
-  ft_buf pool;          /* of each token: rank (4 bytes), length (1), bytes */
+  ft_buf pool;          /* of each token: length (1), bytes */
   /* what only loading needs */
   ft_buf line, ranks; /* a line that is cut in two; a bit for each rank that is taken */
   ft_sha256 sha;
@@ -66,7 +85,9 @@ typedef struct ft_vocab {
   char words[FT_VOCAB_WORDS]; /* why it failed */
   /* what only counting needs */
   unsigned char *cache; /* tokens.c */
+  uint64_t *halves;     /* tokens_greedy.c: of a token, which two make it; NULL where not known */
   uint64_t *joined;     /* tokens_merge.c: of two tokens, which one they make */
+  uint64_t *near;       /* of tokens of 3 to 5 bytes, which were looked for: bytes, n, rank */
   void *scratch;
   lua_Alloc alloc;
   void *ud;
@@ -87,53 +108,131 @@ enum ft_vocab_state ft_vocab_end(ft_vocab *v);
 #define FT_HASH_A UINT64_C(0x9E3779B97F4A7C15)
 #define FT_HASH_B UINT64_C(0xC2B2AE3D27D4EB4F)
 
-static inline uint64_t ft_vocab_hash(const unsigned char *s, size_t n) {
-  uint64_t h = (uint64_t)n * FT_HASH_B, w;
-  for (; n >= 8; s += 8, n -= 8) {
-    memcpy(&w, s, 8);
-    h = (h ^ w) * FT_HASH_A;
-    h ^= h >> 29;
+extern const unsigned char ft_vocab_ones[32]; /* 16 bytes 255, then 16 bytes 0 */
+
+/* The first n bytes of 8, then zeros. n <= 8 */
+static inline uint64_t ft_vocab_first(uint64_t word, size_t n) {
+  uint64_t mask;
+  memcpy(&mask, ft_vocab_ones + 16 - n, 8);
+  return word & mask;
+}
+
+uint64_t ft_vocab_word_end(const unsigned char *s, const unsigned char *end); /* of 0 to 7 bytes */
+
+/* The 8 bytes at s, with zeros for what lies behind `end` */
+static inline uint64_t ft_vocab_word(const unsigned char *s, const unsigned char *end) {
+  uint64_t word;
+  if (end - s < 8)
+    return ft_vocab_word_end(s, end);
+  memcpy(&word, s, 8);
+  return word;
+}
+
+static inline uint64_t ft_vocab_mix(uint64_t h, uint64_t word) {
+  h ^= word;
+  return (h ^ h >> 29) * FT_HASH_A;
+}
+
+/* The hash of n bytes is of their words; the last, of 1 to 8 bytes, goes with the length */
+static inline uint64_t ft_vocab_last(uint64_t h, uint64_t word, size_t n) {
+  return ft_vocab_mix(h ^ (uint64_t)n * FT_HASH_B, word);
+}
+
+/* Of 8 bytes or less, which are a word */
+static inline uint64_t ft_vocab_hash_short(uint64_t word, size_t n) {
+  return ft_vocab_last(0, word, n);
+}
+
+/* Of more. The last word is the last 8 bytes, so that nothing is read behind them. */
+static inline uint64_t ft_vocab_hash_long(const unsigned char *s, size_t n) {
+  const unsigned char *last = s + n - 8;
+  uint64_t h = 0, word;
+  for (; s < last; s += 8) {
+    memcpy(&word, s, 8);
+    h = ft_vocab_mix(h, word);
   }
-  if (n >= 4) { /* 4 to 7 bytes: two words that overlap */
-    uint32_t a, b;
-    memcpy(&a, s, 4);
-    memcpy(&b, s + n - 4, 4);
-    w = (uint64_t)b << 32 | a;
-  } else /* 0 to 3 */
-    w = n == 0 ? 0 : (uint64_t)s[0] << 16 | (uint64_t)s[n / 2] << 8 | s[n - 1];
-  h = (h ^ w) * FT_HASH_A;
-  h = (h ^ h >> 32) * FT_HASH_B;
-  return h ^ h >> 31;
+  memcpy(&word, last, 8);
+  return ft_vocab_last(h, word, n);
 }
 
-static inline uint32_t ft_vocab_bit(uint64_t h) { /* in the filter */
-  return (uint32_t)(h >> 32) & (FT_FILTER_BYTES * 8 - 1);
+/* In the filter: what is short is looked for most, and stays in the nearest cache */
+static inline uint32_t ft_vocab_bit(uint64_t h, size_t n) {
+  size_t part = n >= 3 && n <= 8 ? n - 3 : FT_FILTERS - 2 + (h & 1);
+  return (uint32_t)(part << FT_FILTER_BITS) | (uint32_t)(h >> (64 - FT_FILTER_BITS));
 }
 
-static inline uint32_t ft_vocab_tag(uint64_t h) { /* in a slot */
-  return (uint32_t)(h >> 57 | 0x80) << 24;
+static inline uint32_t ft_vocab_slot(uint64_t h) { /* where in `slots` it is looked for first */
+  return (uint32_t)(h >> 22);
 }
 
-/* FT_NO_RANK: it is no token. n >= 1 */
-static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, size_t n) {
+/* A slot: the rank comes first, so that it is at hand while the bytes are still compared. */
+static inline uint64_t ft_vocab_tag(uint64_t h) {
+  return (h & 0x7FFFF) << 24;
+}
+
+static inline uint64_t ft_vocab_entry(uint64_t h, uint32_t rank, size_t at) {
+  return (uint64_t)rank << 43 | ft_vocab_tag(h) | (at + 1);
+}
+
+static inline uint32_t ft_vocab_entry_rank(uint64_t entry) {
+  return (uint32_t)(entry >> 43);
+}
+
+static inline int ft_vocab_alike(uint64_t entry, uint64_t h) {
+  return (entry & UINT64_C(0x7FFFF) << 24) == ft_vocab_tag(h);
+}
+
+/* Is there a token that may have this hash? */
+static inline int ft_vocab_may(const ft_vocab *v, uint64_t h, size_t n) {
+  uint32_t bit = ft_vocab_bit(h, n);
+  return v->hints->filter[bit / 8] >> bit % 8 & 1;
+}
+
+/* Its length, and its bytes */
+static inline const unsigned char *ft_vocab_token(const ft_vocab *v, uint64_t entry) {
+  return (const unsigned char *)v->pool.data + (entry & 0xFFFFFF) - 1;
+}
+
+/* The rank of the token of this hash: of 3 to 8 bytes, which are a word, or of more; FT_NO_RANK:
+   there is none */
+uint32_t ft_vocab_find_short(const ft_vocab *v, uint64_t h, uint64_t word, size_t n);
+uint32_t ft_vocab_find_long(const ft_vocab *v, uint64_t h, const unsigned char *s, size_t n);
+
+/* The same, where most are none: then the filter says so */
+static inline uint32_t ft_vocab_short(const ft_vocab *v, uint64_t word, size_t n) {
+  uint64_t h = ft_vocab_hash_short(word, n);
+  return ft_vocab_may(v, h, n) ? ft_vocab_find_short(v, h, word, n) : FT_NO_RANK;
+}
+
+static inline uint32_t ft_vocab_long(const ft_vocab *v, uint64_t h, const unsigned char *s,
+                                     size_t n) {
+  return ft_vocab_may(v, h, n) ? ft_vocab_find_long(v, h, s, n) : FT_NO_RANK;
+}
+
+uint32_t ft_vocab_rank_long(const ft_vocab *v, const unsigned char *s, size_t n); /* n > 8 */
+
+/* FT_NO_RANK: it is no token. n >= 2; up to `end` it may be read */
+static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, size_t n,
+                                     const unsigned char *end) {
   if (n == 2)
-    return v->pairs[s[0] << 8 | s[1]];
-  if (n > v->longest)
-    return FT_NO_RANK;
-  uint64_t h = ft_vocab_hash(s, n);
-  if (!(v->filter[ft_vocab_bit(h) / 8] & 1 << ft_vocab_bit(h) % 8))
-    return FT_NO_RANK;
-  uint32_t tag = ft_vocab_tag(h), slot;
-  for (uint32_t i = (uint32_t)h & v->mask; (slot = v->slots[i]) != 0; i = (i + 1) & v->mask)
-    if ((slot & 0xFF000000) == tag) {
-      const unsigned char *token = (const unsigned char *)v->pool.data + (slot & 0xFFFFFF);
-      if (token[4] == n && memcmp(token + 5, s, n) == 0) {
-        uint32_t rank;
-        memcpy(&rank, token, 4);
-        return rank;
-      }
-    }
-  return FT_NO_RANK;
+    return v->hints->pairs[s[0] << 8 | s[1]];
+  if (n <= 8)
+    return ft_vocab_short(v, ft_vocab_first(ft_vocab_word(s, end), n), n);
+  return ft_vocab_rank_long(v, s, n);
+}
+
+/* ---- the hints that tell which lengths to try ---- */
+
+/* That there is a token of these bytes */
+void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
+
+static inline uint8_t *ft_vocab_shorts(const ft_vocab *v, uint64_t word) {
+  uint64_t h = ft_vocab_mix(0, ft_vocab_first(word, FT_SHORT));
+  return &v->hints->shorts[h >> (64 - FT_SHORT_BITS)];
+}
+
+static inline uint16_t *ft_vocab_longs(const ft_vocab *v, uint64_t word) {
+  return &v->hints->longs[ft_vocab_mix(0, word) >> (64 - FT_LONG_BITS)];
 }
 
 #endif
