@@ -161,9 +161,9 @@ typedef struct ft_provider {
 ** the limit. They go with no output and no file. What broke off after its first byte
 ** is not tried again. Over HTTP/1.1 the connection of a partial answer is closed.
 ** A response is {status, json | body, url, tag, bytes} with `headers`, a table
-** of lower-case names, and `partial` = true where read_for or read_idle ended it. JSON null members
-*of objects are gone, null in an array
-** is push_null's value, whole numbers are integers.
+** of lower-case names, and `partial` = true where read_for or read_idle ended it. JSON
+** null members of objects are gone, null in an array is push_null's value, whole numbers
+** are integers.
 */
 typedef struct ft_api {
   unsigned version; /* FT_ABI_VERSION */

@@ -1,7 +1,6 @@
 /*
-** request.h: what request.c, request_body.c and request_field.c share: a request table on its way
-*to a
-** transfer, at fixed places of the stack. Everything here may raise.
+** request.h: what request.c, request_body.c and request_field.c share: a request table on
+** its way to a transfer, at fixed places of the stack. Everything here may raise.
 */
 #ifndef FT_REQUEST_H
 #define FT_REQUEST_H

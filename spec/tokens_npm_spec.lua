@@ -85,6 +85,17 @@ describe("a count", function()
     end)
   end
 
+  about("by going over a piece once is the one by merging, and merging comes to every token", function()
+    local program = npm.folder .. "/tokens_pieces"
+    shell.must("${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -iquote csrc $(pkg-config --cflags lua5.4) "
+      .. "spec/c/tokens_pieces.c csrc/tokens*.c csrc/vocab.c csrc/unicode*.c csrc/sha256.c csrc/buf.c csrc/scan*.c "
+      .. "csrc/walk.c csrc/example.c -o " .. program)
+    for encoding, count in pairs {o200k_base = 199998, cl100k_base = 100256} do
+      local status, text = shell.run(("%s %s %s 200000"):format(program, npm.vocabulary(encoding), encoding))
+      assert.same({0, count .. " tokens, 200000 pieces\n"}, {status, text})
+    end
+  end)
+
   -- What the cookbook says that the API answered (How_to_count_tokens_with_tiktoken.ipynb)
   about("of messages and of tools is what OpenAI's API bills", function()
     local messages = {

@@ -1,9 +1,8 @@
 /*
-** tokens.c: the CPU that counting takes: tokens ENCODING VOCABULARY FILE [TIMES]. FILE holds pieces
-*of
-** text, each behind four bytes of length. Prints milliseconds of CPU until the vocabulary is ready,
-** the KiB of memory at its peak then, tokens, bytes, and seconds of user CPU for all times
-*together.
+** tokens.c: the CPU that counting takes: tokens ENCODING VOCABULARY FILE [TIMES]. FILE holds
+** pieces of text, each behind four bytes of length. Prints milliseconds of CPU until the vocabulary
+** is ready, the KiB of memory at its peak then, tokens, bytes, and seconds of user CPU for all
+** times together.
 */
 #include "tokens.h"
 

@@ -1,6 +1,6 @@
 /*
-** harness_transform.c: what is done to a set of examples (split, shuffled, truncated, counted), by
-*property, against the plain way to do it.
+** harness_transform.c: what is done to a set of examples (split, shuffled, truncated, counted),
+** by property, against the plain way to do it.
 */
 #include "canon.h"
 #include "examples.h"

@@ -1,7 +1,6 @@
 /*
 ** harness_twice.c: what has been there before: hashes (seen.h), and examples (twice.h), by
-*property,
-** against the plain way to do it.
+** property, against the plain way to do it.
 */
 #include "examples.h"
 #include "twice.h"
