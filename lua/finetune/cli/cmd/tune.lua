@@ -1,6 +1,7 @@
 -- tune: from a file to a job: it is checked, what will happen is shown, and only what was
 -- agreed to is done.
 
+local beforehand = require "finetune.cli.beforehand"
 local core = require "finetune.core"
 local errors = require "finetune.cli.errors"
 local fields = require "finetune.cli.fields"
@@ -196,10 +197,12 @@ function M.run(ui, args)
   if ui.json and not args.yes then refuse_silence "--json is for programs" end
   ui.interrupted = NOTHING
   local provider = ui:provider()
+  beforehand.parameters(ui, provider, params, args.validation)
   local plan = make_plan(ui, provider, args, params)
   if not (ui.quiet and args.yes) then plans.write(ui, plan) end
   must_show()
   agree(ui, args, plan)
+  if not args.uploaded then beforehand.model(ui, provider, params.model) end
   upload(ui, provider, args, params)
   if plan.cost and plan.cost.ask then agree_price(ui, args, provider, params) end
   local job = create(ui, provider, args, params)
