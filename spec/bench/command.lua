@@ -1,5 +1,5 @@
--- command.lua: the section `command` of run.lua: what `finetune`, the command, costs above the library: its start, and a
--- check of BENCH_MIB MiB (256) of examples. CPU (user + system); medians of rounds in which both take turns.
+-- command.lua: the section `command` of run.lua: what the command costs above the library: its start, and a check of
+-- BENCH_MIB MiB (256) of examples. CPU (user + system); medians of rounds in which both take turns.
 
 local setup = require "spec.bench.setup"
 
