@@ -8,6 +8,7 @@ local fields = require "finetune.cli.fields"
 local files = require "finetune.cli.cmd.files"
 local findings = require "finetune.cli.findings"
 local inspect = require "finetune.cli.inspect"
+local interrupt = require "finetune.cli.interrupt"
 local output = require "finetune.cli.output"
 local plans = require "finetune.cli.plan"
 local price = require "finetune.cli.price"
@@ -94,7 +95,9 @@ local function is_talking(ui) return not ui.json and term.is_terminal(0) and ter
 -- A line from the terminal, read by a shell: Ctrl-C ends that, while it would only be noted in a read of our own
 local function read_line()
   local pipe <close> = io.popen([[IFS= read -r line && printf '%s\n' "$line"]], "r")
-  return pipe and pipe:read "l"
+  local line = pipe and pipe:read "l"
+  interrupt.check()
+  return line
 end
 
 -- true, or false for anything but yes
