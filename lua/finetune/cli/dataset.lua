@@ -25,10 +25,7 @@ end
 
 -- A file of the service, checked; raises
 local function of_service(ui, provider, job, id)
-  for _, op in ipairs {"get_file", "download_file"} do
-    local has, reason = provider:supports(op)
-    if not has then errors.fail("unsupported", "%s", reason or "the service gives no files back") end
-  end
+  for _, op in ipairs {"get_file", "download_file"} do errors.need(provider, op, "gives no files back") end
   local file = errors.check(provider:get_file(id))
   if (tonumber(file.bytes) or 0) > MOST then errors.fail("data", "%s has %s", id, text.bytes(tonumber(file.bytes))) end
   local content = errors.check(provider:download_file(id))

@@ -25,6 +25,14 @@ function M.advise(kind, next_step, format, ...)
   error(M.new {kind = kind, next = next_step, message = format:format(...)}, 0)
 end
 
+-- Raises where the provider has not that operation; `words`: what it does not do
+function M.need(provider, op, words)
+  local has, reason = provider:supports(op)
+  if has then return end
+  error(M.new {kind = "unsupported", provider = provider.name, op = op,
+    message = ("%s %s%s"):format(provider.name, words, reason and ": " .. reason or "")}, 0)
+end
+
 function M.is_failure(value) return getmetatable(value) == Failure end
 
 -- value, or raises the error, which is about `thing`
@@ -60,7 +68,7 @@ local NEXT = {
     err.provider or "") end,
   permission = function() return "ask the account's owner for this right, or use a key that has it" end,
   not_found = function(err) return LISTS[err.op] and "finetune " .. LISTS[err.op] end,
-  unsupported = function(err) return ("finetune providers %s   (what it can do)"):format(err.provider or "") end,
+  unsupported = function(err) return ("finetune providers %s   (what it can do)"):format(err.provider) end,
   rate_limit = retry_words,
   quota = function() return "look at the account's limits and balance with the service" end,
   server = retry_words,

@@ -58,8 +58,7 @@ end
 function M.run(ui, args)
   if #(args.data or {}) > 0 and not args.html then errors.fail("usage", "--data is for the report: --html FILE") end
   local provider, id = ui:split(args.id)
-  local has, reason = provider:supports "list_metrics"
-  if not has then errors.fail("unsupported", "%s has no metrics%s", provider.name, reason and ": " .. reason or "") end
+  errors.need(provider, "list_metrics", "has no metrics")
   local page, err = provider:list_metrics(id)
   local rows = errors.check(page, err, id).data
   if args.svg or args.html then write_files(ui, args, provider, id, rows) end
