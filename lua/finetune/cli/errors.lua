@@ -100,10 +100,10 @@ local function why(err)
   return #list > 0 and table.concat(list, ", ") or nil
 end
 
--- The library speaks to programs
+-- The library speaks to programs; and services quote the ends of a key that they do not take
 local function message_of(err)
   local message = text.clean(err.message or err)
-  return (message:gsub(", or give api_key to create_provider", ""))
+  return (message:gsub(", or give api_key to create_provider", ""):gsub("[%w_-]*%*%*%*+[%w_-]*", "[redacted]"))
 end
 
 -- An error value or what was raised -> {kind, message, …}

@@ -38,7 +38,7 @@ function M.run(ui, args)
   end
   ui:document {jobs = docs}
   if #rows == 0 then
-    return ui:note("There are no jobs%s.", args.status and " with the status " .. args.status or "")
+    return ui:note("There are no jobs%s.", args.status and " with the status " .. text.clean(args.status) or "")
   end
   local head = {"job", "status", "created", "model", "tuned model"}
   if #names > 1 then table.insert(head, 1, "provider") end
