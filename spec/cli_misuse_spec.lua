@@ -14,7 +14,8 @@ local EVIL = "\27[31mred\27]0;title\7\n\rsecond\u{9b}2J \u{202e}evil"
 -- command -> words with which it would work
 local WORDS = {check = "train.jsonl", prepare = "train.jsonl -o new.jsonl --force",
   tune = "train.jsonl --model tiny-chat-1 --yes", jobs = "", status = "JOB", watch = "JOB", cancel = "JOB",
-  pause = "JOB", resume = "JOB", events = "JOB", metrics = "JOB", checkpoints = "JOB", files = "", upload = "train.jsonl",
+  pause = "JOB", resume = "JOB", events = "JOB", metrics = "JOB", checkpoints = "JOB", files = "",
+  upload = "train.jsonl",
   download = "FILE -o copy --force", rm = "FILE", models = "", model = "rm ft:nobody", sample = "tiny-chat-1 hello",
   evaluate = "tiny-chat-1 train.jsonl --limit 1", providers = "", inventory = "", doctor = "", completion = "bash"}
 local OFFLINE = {check = true, prepare = true, providers = true, doctor = true, completion = true}
