@@ -49,6 +49,12 @@ describe("the command", function()
       assert.matches("130 interrupted", out)
     end)
 
+    it("is what `finetune help` says, too", function()
+      assert.equal(cli.must "finetune --help", cli.must "finetune help")
+      assert.equal(cli.must "finetune tune --help", cli.must "finetune help tune")
+      assert.matches("unknown command 'tunes'\n  next: did you mean 'tune'?", failed(2, "finetune help tunes"), 1, true)
+    end)
+
     it("comes with exit code 2 where there is no command", function()
       local _, out = failed(2, "finetune")
       assert.equal(cli.must "finetune --help", out)

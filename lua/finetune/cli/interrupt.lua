@@ -10,7 +10,7 @@ local main = coroutine.running() -- this file is loaded there
 
 -- Raises where Ctrl-C was pressed
 function M.check()
-  if debug.gethook(main) then error("interrupted!", 0) end
+  if debug.gethook(main) == "external hook" then error("interrupted!", 0) end
 end
 
 local function watch_steps()

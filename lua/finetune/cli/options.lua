@@ -128,6 +128,7 @@ end
 -- The words -> the parsed table {command, ...}; raises kind "usage", and "help" with the text
 function M.parse(args)
   refuse_keys(args)
+  if args[1] == "help" then args = args[2] and {args[2], "--help"} or {"--help"} end
   local parser, command = M.parser(), command_of(args)
   function parser.error(_, message)
     local words, tip = message:match "^(.-)\n(.*)$"
