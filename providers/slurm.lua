@@ -297,9 +297,9 @@ function P.create_job(ctx, p)
     if made or err then return made, err end
   end
   local recipe, model = jobs.choose(ctx, store, p, true)
-  jobs.check(ctx, store, p)
-  local spec = jobs.spec(ctx, store, p, recipe, OWN)
-  spec.resources, spec.token = assert(resources(ctx, p)), p.token or ctx.random_token()
+  local resources_of_it = assert(resources(ctx, p))
+  local spec = jobs.spec(store, p, recipe, jobs.check(ctx, store, p, recipe, OWN))
+  spec.resources, spec.token = resources_of_it, p.token or ctx.random_token()
   local id, dir = store:reserve("jobs", "job-")
   assert(id, dir)
   local guard <close> = unless_sent(dir)

@@ -93,10 +93,10 @@ Fine-tuning gpt-4.1-mini
     end)
 
     it("nothing that a terminal would obey", function()
-      local line = 'finetune tune train.jsonl --model "$EVIL" --suffix "$EVIL" --set a="$EVIL" --method "$EVIL"'
+      local line = 'finetune tune train.jsonl --model "$EVIL" --suffix "$EVIL" --set extra.a="$EVIL"'
       local err, out = failed(2, line, {EVIL = EVIL})
       assert.matches("\n  suffix      red second2J evil\n", out)
-      local all = out .. err
+      local all = out .. err .. failed(2, line .. ' --method "$EVIL"', {EVIL = EVIL})
       assert.is_nil(all:find "[\0-\9\11-\31\127]", all)
       assert.is_nil(all:find("\u{9b}", 1, true))
       assert.is_nil(all:find("\u{202e}", 1, true))
@@ -216,6 +216,36 @@ Fine-tuning gpt-4.1-mini
       end)
     end
 
+    for line, told in pairs {
+      ["--epochs 99"] = 'n_epochs must be "auto" or an integer from 1 to 50; nothing was sent\n  why:  openai, par',
+      ["--method dop"] = "method must be supervised, dpo or reinforcement; nothing was sent\n.*%-%-set extra",
+      ["--set learning_rte=3"] = "learning_rte is not known to method supervised, which takes: n_epochs",
+      ["--method dop --provider together"] = "method 'dop' is not offered by Together, which has: dpo, supervised; no",
+      ["--method dpo --provider local --model fasttext"] = "'dpo' is not offered by the recipe fasttext",
+      ["--provider local"] = "no recipe has a model 'tiny%-chat%-1'",
+    } do
+      it(("where the provider would not take the parameters: `%s`"):format(line), function()
+        if line:find "fasttext" and not shell.has "fasttext" then return pending "there is no fasttext" end
+        local err, out = failed(2, "finetune tune train.jsonl --yes --model tiny-chat-1 " .. line,
+          {TOGETHER_API_KEY = "key-0123456789", TOGETHER_BASE_URL = server.url, FINE_TUNE_HOME = tmp .. "/none"})
+        assert.matches(told, err)
+        assert.equal("", out)
+        assert.same({}, server:requests())
+        assert.is_nil(core.fs.stat(tmp .. "/none"))
+      end)
+    end
+
+    it("for a model that the service does not have, and names the nearest", function()
+      local err = failed(4, "finetune tune train.jsonl --model tiny-chat-2 --yes")
+      assert.matches("openai has no model 'tiny%-chat%-2' %(did you mean 'tiny%-chat%-1'%?%); nothing was sent\n"
+        .. "  next: finetune models", err)
+    end)
+
+    it("with a key that the service does not take", function()
+      assert.matches("HTTP 401", failed(3, "finetune tune train.jsonl --model tiny-chat-1 --yes",
+        {OPENAI_API_KEY = "sk-wrong-0123456789"}))
+    end)
+
     it("where the plan cannot be shown", function()
       if core.fs.stat "/dev/full" then
         assert.matches("No space left on device; nothing was sent",
@@ -229,10 +259,12 @@ Fine-tuning gpt-4.1-mini
   end)
 
   it("says after a refusal that the file stays, and how to go on", function()
-    local err = failed(4, "finetune tune train.jsonl --model nobody-1 --yes")
+    server:set {refuse = {status = 400, message = "no more jobs today"}}
+    local err = failed(4, "finetune tune train.jsonl --model tiny-chat-1 --yes")
+    server:set {refuse = false}
     local id = err:match "uploaded: (%S+)\n"
-    assert.matches("The model 'nobody%-1' does not exist", err)
-    assert.matches("\n  next: finetune tune %-%-uploaded " .. plain(id) .. " %-%-model nobody%-1 …", err)
+    assert.matches("no more jobs today", err)
+    assert.matches("\n  next: finetune tune %-%-uploaded " .. plain(id) .. " %-%-model tiny%-chat%-1 …", err)
   end)
 
   describe("in a terminal", function()
@@ -321,6 +353,15 @@ Fine-tuning gpt-4.1-mini
       assert.matches("  succeeded  ", out)
       assert.matches("To ask it: finetune %-%-provider local sample ", err)
     end)
+  end)
+
+  it("goes on where a service does not say which models it has", function()
+    for _, fault in ipairs {{status = 403, message = "no right"}, {status = 404, message = "no route"}} do
+      fault.kind, fault.path, fault.times = "status", "/models", "always"
+      server:fault(fault)
+      cli.must "finetune tune train.jsonl --model tiny-chat-1 --yes"
+      server:clear()
+    end
   end)
 
   it("types what --set sets", function()

@@ -128,6 +128,23 @@ describe("finetune watch", function()
     end)
   end)
 
+  it("loses no SIGINT, whenever it comes", function()
+    if not shell.has "timeout" then return pending "there is no timeout" end
+    local id, told = create(60), 0
+    -- so busy that it comes in the middle of something
+    for i = 1, 20 do
+      local line = "timeout --preserve-status --signal=INT -k 5 0.%03d %s watch --interval 0.001 %s"
+      local status, out, err = cli.run(line:format(200 + i * 17, shell.quote(clis.path), id))
+      assert.equal(130, status, out .. err)
+      if out ~= "" then -- else it had not begun
+        assert.matches(" goes on at openai.", err, 1, true)
+        told = told + 1
+      end
+    end
+    assert.is_true(told > 5, told)
+    provider:cancel_job(id)
+  end)
+
   it("writes JSON lines, one an event, and the jobs at the end", function()
     local one, two = create(), create()
     local status, out = cli.run(line_of({one, two, "ftjob-nobody"}, "--json"))

@@ -14,6 +14,7 @@ local wait = require "finetune.wait"
 local M = {}
 
 local CONCURRENCY = 4 -- services limit how much may be asked at once; a local trainer is a process each
+local BLOCK, LONGEST = 64 * 1024, 64 * 1024 * 1024 -- bytes: read at a time, of a line (as prepare_data has it)
 local SHOWN_LABELS, SHOWN_PAIRS = 30, 10 -- lines of the text
 local WIDTH = 24 -- characters of a label in the text
 
@@ -114,13 +115,36 @@ end
 
 M.example_of = example_of
 
+-- function() -> the next line | nil, and words where it was not the end
+local function lines_of(file)
+  local rest, at = "", 1 -- what was read, nil at the end; where the next line begins
+  return function()
+    local parts, size = {}, 0
+    while rest and size <= LONGEST do
+      local stop = rest:find("\n", at, true)
+      parts[#parts + 1] = rest:sub(at, (stop or 0) - 1)
+      size = size + #parts[#parts]
+      if stop then
+        at = stop + 1
+        return table.concat(parts)
+      end
+      local why
+      rest, why = file:read(BLOCK)
+      at = 1
+      if why then return nil, why end
+    end
+    if size > LONGEST then return nil, "a line is longer than 64 MiB; is the end of a line missing?" end
+    return size > 0 and table.concat(parts) or nil
+  end
+end
+
 -- -> array of examples | nil, err (kind "data", with the line)
 local function read(path, limit)
   local file <close>, words = io.open(path, "rb")
   if not file then return failed("data", "%s", words) end
-  local list, number = {}, 0
+  local list, number, next_line = {}, 0, lines_of(file)
   while #list < (limit or math.huge) do
-    local line, why = file:read "l"
+    local line, why = next_line()
     if why then return failed("data", "%s: %s", path, why) end
     if not line then break end
     number = number + 1

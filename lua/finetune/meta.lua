@@ -38,6 +38,14 @@ function finetune.get_provider(name) end
 ---@return finetune.provider? provider, finetune.error? err
 function finetune.create_provider(name, config) end
 
+---create_job's parameters as the provider itself checks them, before an upload is paid for: nothing is sent, and nothing
+---begun. Of a provider that speaks no HTTP and is not one of finetune's own it is not known, and true.
+---@param name string
+---@param config? finetune.config  as of create_provider
+---@param params finetune.params.create_job  the files may be missing
+---@return true? ok, finetune.error? err
+function finetune.check_job(name, config, params) end
+
 ---create_provider with the name in FINE_TUNE_PROVIDER, or "openai".
 ---@param config? finetune.config
 ---@return finetune.provider? provider, finetune.error? err

@@ -3,7 +3,7 @@
 -- round, so that a change of the machine's mood meets them all; medians over the
 -- rounds. Nothing here is a test: it always ends with success.
 --   lua spec/bench/run.lua [section...]      sections: poll node start upload asleep many local
---                                              data dispatch
+--                                              data command dispatch
 
 local setup = require "spec.bench.setup"
 
@@ -268,10 +268,17 @@ local function data()
     instructions = instructions, folder = b.dir, lua = LUA}
 end
 
+-- ---- the command ----
+
+local function command()
+  require "spec.bench.command" {head = head, row = row, contest = contest, folder = b.dir, lua = LUA}
+end
+
 -- ---- all of it ----
 
 local SECTIONS = {{"poll", poll, true}, {"node", node, true}, {"start", start, true}, {"upload", upload},
-  {"asleep", asleep}, {"many", many}, {"local", on_this_machine}, {"data", data}, {"dispatch", dispatch}}
+  {"asleep", asleep}, {"many", many}, {"local", on_this_machine}, {"data", data}, {"command", command},
+  {"dispatch", dispatch}}
 
 b = setup.start()
 for _, section in ipairs(SECTIONS) do

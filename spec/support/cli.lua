@@ -58,7 +58,8 @@ function M.new(tmp, env)
     return doc or error(("%s\nwrote no JSON: %s\n%s"):format(line, why, out), 2)
   end
 
-  -- In a terminal of that size, with steps for cli_pty.py -> {status, signal, output}
+  -- In a terminal of that size, with steps for cli_pty.py -> {status, signal, output, seen}. options: columns, rows,
+  -- env; program: words of sh in place of the command
   function self.pty(words, steps, options)
     options = options or {}
     local all = {}
@@ -66,7 +67,7 @@ function M.new(tmp, env)
     for name, value in pairs(options.env or {}) do all[name] = value end
     local line = ("%spython3 %s/spec/support/cli_pty.py %d %d %s %s %s"):format(environment(tmp, all),
       shell.quote(shell.root), options.columns or 80, options.rows or 24, shell.quote(core.encode(core.array(steps))),
-      shell.quote(M.path), words)
+      options.program or shell.quote(M.path), words)
     return assert(core.decode((shell.must(line, {cwd = tmp}))))
   end
 

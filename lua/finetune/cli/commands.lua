@@ -101,12 +101,14 @@ M.list = {
     examples = {"finetune events ftjob-42", "finetune events ftjob-42 --last 3 --json"},
     json = {"{job: id, provider, events: [event]}", "event"}},
   {name = "metrics", module = "metrics", summary = "Show a job's loss curve.",
-    more = "In the terminal, or as a file that needs nothing else: a picture, or a report with the settings, metrics "
-      .. "and events.",
+    more = "In the terminal, or as a file that needs nothing else: a picture, or a report with the settings, the "
+      .. "metrics, the events and the dataset.",
     args = {JOB},
     options = {
       {"--svg", "write the curve to FILE", value = "FILE"},
       {"--html", "write a report to FILE", value = "FILE"},
+      {"--data", "what it was trained on, for the report (else the service is asked, up to 16 MiB)", value = "FILE",
+        many = true},
     },
     examples = {"finetune metrics ftjob-42", "finetune metrics ftjob-42 --html report.html"},
     json = {"{job: id, provider, metrics: [metric], svg, html: paths of what was written}", "metric"}},

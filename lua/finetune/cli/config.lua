@@ -117,8 +117,8 @@ function M.names(args)
   return {profile.provider or "openai"}
 end
 
--- The settings for that provider
-local function settings(args, name)
+-- The settings for that provider: those of create_provider
+function M.settings(args, name)
   local config, profile = {}, M.profile(args.profile)
   if profile.provider == name or profile.provider == nil then
     for key, value in pairs(profile) do config[key] = value end
@@ -132,7 +132,7 @@ end
 -- An instance; on_trace hears of its requests. Raises.
 function M.create(args, name, on_trace)
   local finetune = require "finetune"
-  local config = settings(args, name)
+  local config = M.settings(args, name)
   config.on_trace = on_trace
   local ok, provider, err = pcall(finetune.create_provider, name, config)
   if ok then return errors.check(provider, err) end

@@ -25,6 +25,14 @@ function M.advise(kind, next_step, format, ...)
   error(M.new {kind = kind, next = next_step, message = format:format(...)}, 0)
 end
 
+-- Raises where the provider has not that operation; `words`: what it does not do
+function M.need(provider, op, words)
+  local has, reason = provider:supports(op)
+  if has then return end
+  error(M.new {kind = "unsupported", provider = provider.name, op = op,
+    message = ("%s %s%s"):format(provider.name, words, reason and ": " .. reason or "")}, 0)
+end
+
 function M.is_failure(value) return getmetatable(value) == Failure end
 
 -- value, or raises the error, which is about `thing`
@@ -60,7 +68,7 @@ local NEXT = {
     err.provider or "") end,
   permission = function() return "ask the account's owner for this right, or use a key that has it" end,
   not_found = function(err) return LISTS[err.op] and "finetune " .. LISTS[err.op] end,
-  unsupported = function(err) return ("finetune providers %s   (what it can do)"):format(err.provider or "") end,
+  unsupported = function(err) return ("finetune providers %s   (what it can do)"):format(err.provider) end,
   rate_limit = retry_words,
   quota = function() return "look at the account's limits and balance with the service" end,
   server = retry_words,
@@ -92,10 +100,10 @@ local function why(err)
   return #list > 0 and table.concat(list, ", ") or nil
 end
 
--- The library speaks to programs
+-- The library speaks to programs; and services quote the ends of a key that they do not take
 local function message_of(err)
   local message = text.clean(err.message or err)
-  return (message:gsub(", or give api_key to create_provider", ""))
+  return (message:gsub(", or give api_key to create_provider", ""):gsub("[%w_-]*%*%*%*+[%w_-]*", "[redacted]"))
 end
 
 -- An error value or what was raised -> {kind, message, …}

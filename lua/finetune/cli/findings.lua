@@ -84,20 +84,31 @@ function M.examples(report)
   return ("%s: %s"):format(text.plural(report.examples, "example"), table.concat(parts, ", "))
 end
 
+local function unpainted(_, words) return words end
+
 -- "2 errors, 3 warnings"
-function M.verdict(ui, report)
+local function verdict(report, paint)
   local errors, warnings = text.plural(report.error_count, "error"), text.plural(report.warning_count, "warning")
-  return ("%s, %s"):format(report.error_count > 0 and ui:paint("red", errors) or errors,
-    report.warning_count > 0 and ui:paint("yellow", warnings) or warnings)
+  return ("%s, %s"):format(report.error_count > 0 and paint("red", errors) or errors,
+    report.warning_count > 0 and paint("yellow", warnings) or warnings)
 end
 
-local function write_row(ui, name, words)
-  if words then ui:line("  %s  %s", ui:paint("dim", text.pad(name, 10)), words) end
+-- What a report says of all examples together -> array of {name, words}
+function M.facts(report, paint)
+  local rows = {{"findings", verdict(report, paint or unpainted)}}
+  for _, row in ipairs {{"by rule", "rules"}, {"format", "formats"}, {"roles", "roles"}} do
+    local words = counts(report[row[2]])
+    if words then rows[#rows + 1] = {row[1], words} end
+  end
+  return rows
 end
 
 local function number(n) return n < 100 and n % 1 ~= 0 and ("%.1f"):format(n) or text.count(math.floor(n + 0.5)) end
 
-local function write_measures(ui, report)
+M.MEASURED = {"per example", ">least", ">median", ">mean", ">95 %", ">most"}
+
+-- -> array of rows under that head
+function M.measures(report)
   local rows = {}
   for _, name in ipairs(MEASURES) do
     local m = report.stats[name]
@@ -106,37 +117,38 @@ local function write_measures(ui, report)
       rows[#rows + 1] = {title, number(m.min), number(m.median), number(m.mean), number(m.p95), number(m.max)}
     end
   end
-  if #rows == 0 then return end
-  ui:line ""
-  ui:columns({"per example", ">least", ">median", ">mean", ">95 %", ">most"}, rows)
-end
-
--- At most BARS bars: neighbours are joined
-local function joined(bars)
-  local each, list = math.ceil(#bars / BARS), {}
-  for i, bar in ipairs(bars) do
-    if (i - 1) % each == 0 then list[#list + 1] = {from = bar.from, to = bar.to, count = 0} end
-    local last = list[#list]
-    last.to, last.count = bar.to, last.count + bar.count
-  end
-  return list
+  return rows
 end
 
 local function range(bar) return bar.from == bar.to and text.count(bar.from)
   or ("%s to %s"):format(text.count(bar.from), text.count(bar.to)) end
 
-local function write_histogram(ui, report)
+-- At most BARS bars: neighbours are joined. -> what is counted, array of {words, count, share of the longest}
+function M.histogram(report)
   local name = report.stats.tokens and "tokens" or "characters"
-  local m = report.stats[name]
-  if not m or #m.histogram < 2 then return end
-  local bars, most, wide = joined(m.histogram), 0, 0
-  for _, bar in ipairs(bars) do most, wide = math.max(most, bar.count), math.max(wide, #range(bar)) end
+  local bars = report.stats[name] and report.stats[name].histogram or {}
+  local each, joined, list, most = math.ceil(#bars / BARS), {}, {}, 0
+  for i, bar in ipairs(bars) do
+    if (i - 1) % each == 0 then joined[#joined + 1] = {from = bar.from, count = 0} end
+    local last = joined[#joined]
+    last.to, last.count = bar.to, last.count + bar.count
+    most = math.max(most, last.count)
+  end
+  for i, bar in ipairs(joined) do list[i] = {range(bar), bar.count, bar.count / most} end
+  return name, list
+end
+
+local function write_histogram(ui, report)
+  local name, bars = M.histogram(report)
+  if #bars < 2 then return end
+  local wide = 0
+  for _, bar in ipairs(bars) do wide = math.max(wide, #bar[1]) end
   ui:line ""
   ui:line("%s", ui:paint("dim", ("EXAMPLES BY %s"):format(name:upper())))
   for _, bar in ipairs(bars) do
-    local columns = bar.count > 0 and math.max(1, math.floor(bar.count / most * BAR + 0.5)) or 0
-    ui:line("%s%s", text.pad(range(bar), wide, true), columns > 0 and ("  %s %s"):format(
-      ui:paint("cyan", progress.bar(1, columns)), text.count(bar.count)) or "")
+    local columns = bar[2] > 0 and math.max(1, math.floor(bar[3] * BAR + 0.5)) or 0
+    ui:line("%s%s", text.pad(bar[1], wide, true), columns > 0 and ("  %s %s"):format(
+      ui:paint("cyan", progress.bar(1, columns)), text.count(bar[2])) or "")
   end
 end
 
@@ -144,11 +156,14 @@ end
 function M.summary(ui, report)
   if report.error_count + report.warning_count > 0 then ui:line "" end
   ui:line("%s", ui:paint("bold", M.examples(report)))
-  write_row(ui, "findings", M.verdict(ui, report))
-  write_row(ui, "by rule", counts(report.rules))
-  write_row(ui, "format", counts(report.formats))
-  write_row(ui, "roles", counts(report.roles))
-  write_measures(ui, report)
+  for _, row in ipairs(M.facts(report, function(color, words) return ui:paint(color, words) end)) do
+    ui:line("  %s  %s", ui:paint("dim", text.pad(row[1], 10)), row[2])
+  end
+  local rows = M.measures(report)
+  if #rows > 0 then
+    ui:line ""
+    ui:columns(M.MEASURED, rows)
+  end
   write_histogram(ui, report)
 end
 

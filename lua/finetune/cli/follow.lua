@@ -111,12 +111,19 @@ local function follow(self, options)
   self.job = errors.check(job, err)
 end
 
+-- A job of which nothing was ever heard may not be there at all: then the connection is what there is to say
+local function unheard(self, err)
+  local trouble = err.kind == "timeout" and not self.job and self.ui.trouble[self.provider.name]
+  return trouble and errors.new {kind = "transport", provider = self.provider.name, op = err.op,
+    message = "nothing was heard of the job: " .. trouble}
+end
+
 -- To the job's end; what goes wrong is kept in `err`. In a coroutine of finetune.run.
 function Track:follow(options, with_metrics)
   local ok, err = pcall(follow, self, options)
   if not ok then
     if type(err) ~= "table" then error(err, 0) end
-    self.err = err
+    self.err = unheard(self, err) or err
   end
   if with_metrics and ok then pcall(ask_metrics, self) end
   self.done = true

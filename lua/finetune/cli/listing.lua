@@ -6,10 +6,7 @@ local M = {}
 
 -- All items of one of the provider's plural nouns, at most `most`; raises
 function M.all(provider, noun, params, most)
-  local has, reason = provider:supports("list_" .. noun)
-  if not has then
-    errors.fail("unsupported", "%s lists no %s%s", provider.name, noun, reason and ": " .. reason or "")
-  end
+  errors.need(provider, "list_" .. noun, "lists no " .. noun)
   local list = {}
   for item in provider[noun](provider, params) do
     list[#list + 1] = item

@@ -86,10 +86,10 @@ function M.main(args)
   if err ~= nil then return report(early_ui(args), type(err) == "table" and err.command or nil, err) end
   local command = commands.by_name[parsed.command]
   local ui = require("finetune.cli.ui").new(command.name, parsed)
-  ok, code = xpcall(run, with_traceback, ui, command)
-  if ok then return code or errors.DONE end
+  local called, done, result = pcall(require("finetune.cli.interrupt").call, run, with_traceback, ui, command)
+  if called and done then return result or errors.DONE end
   pcall(io.stdout.flush, io.stdout)
-  return report(ui, command.name, code)
+  return report(ui, command.name, called and result or done)
 end
 
 return M

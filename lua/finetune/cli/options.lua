@@ -39,7 +39,7 @@ local function add_option(parser, spec)
   else
     element = parser:flag(spec[1])
   end
-  element:description(spec[2])
+  return element:description(spec[2])
 end
 
 local function add_argument(parser, spec)
@@ -75,14 +75,18 @@ local function add_command(parser, command)
   for _, spec in ipairs(command.options or {}) do add_option(sub, spec) end
 end
 
-function M.parser()
+-- providers: their names, for a script that completes them (any other may be there, too)
+function M.parser(providers)
   local parser = argparse("finetune", "Fine-tune models on any service: one command for all of them.",
     "`finetune COMMAND --help` tells more, with examples. Keys come from the environment (`finetune providers`) or a "
     .. "profile, never from the command line.\n" .. M.EXIT_CODES)
   parser:help_max_width(WIDTH):help_description_margin(MARGIN):usage_max_width(WIDTH):command_target "command"
   parser:require_command(false):add_help(false)
   add_help(parser)
-  for _, spec in ipairs(GLOBAL) do add_option(parser, spec) end
+  for _, spec in ipairs(GLOBAL) do
+    local element = add_option(parser, spec)
+    if providers and spec[1] == "--provider" then element:choices(providers) end
+  end
   parser:flag("--version", "write the version"):action(function(args) args.version = true end)
   for _, command in ipairs(commands.list) do add_command(parser, command) end
   return parser
@@ -124,6 +128,7 @@ end
 -- The words -> the parsed table {command, ...}; raises kind "usage", and "help" with the text
 function M.parse(args)
   refuse_keys(args)
+  if args[1] == "help" then args = args[2] and {args[2], "--help"} or {"--help"} end
   local parser, command = M.parser(), command_of(args)
   function parser.error(_, message)
     local words, tip = message:match "^(.-)\n(.*)$"

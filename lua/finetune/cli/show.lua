@@ -88,11 +88,13 @@ function M.job_rows(job, provider)
 end
 
 function M.job(ui, job, provider)
+  local rows, wide = M.job_rows(job, provider), 12
+  for _, row in ipairs(rows) do wide = math.min(math.max(wide, text.width(row[1])), 30) end
   ui:line("%s", ui:paint("bold", text.clean(job.id)))
-  for _, row in ipairs(M.job_rows(job, provider)) do
+  for _, row in ipairs(rows) do
     local words = row[1] == "status" and M.status_words(ui, job.status) .. row[2]:sub(#text.clean(job.status) + 1)
       or row[2]
-    ui:line("  %s  %s", ui:paint("dim", text.pad(row[1], 12)), words)
+    ui:line("  %s  %s", ui:paint("dim", text.pad(row[1], wide)), words)
   end
 end
 

@@ -95,7 +95,7 @@ end
 -- The whole file; behind the curves the paper has a colour of its own
 function M.file(series, title)
   local paper = '<rect width="100%%" height="100%%" class="paper"/><style>.paper{fill:#fff}'
-    .. '@media (prefers-color-scheme:dark){.paper{fill:#12161d}}</style>'
+    .. '@media (prefers-color-scheme:dark){:root{background:#12161d}.paper{fill:#12161d}}</style>'
   local svg = M.element(series, title):gsub("</style>", "</style>\n" .. paper, 1)
   return '<?xml version="1.0" encoding="UTF-8"?>\n' .. svg .. "\n"
 end

@@ -41,9 +41,9 @@ function UI:document(doc)
   output.write(text.clean_json(require("finetune.core").encode(doc)) .. "\n")
 end
 
--- Beside the result: what is being done; not with --quiet
+-- Beside the result: what is being done; not with --quiet, and for programs standard error has errors alone
 function UI:note(format, ...)
-  if self.quiet then return end
+  if self.quiet or self.json then return end
   local s = select("#", ...) > 0 and format:format(...) or format
   io.stderr:write((self:term().utf8 and s or term.plain(s)) .. "\n")
 end

@@ -286,27 +286,31 @@ function M.choose(ctx, store, p, elsewhere)
   return recipe, base
 end
 
-function M.check(ctx, store, p)
+-- The settings of the recipe, and the files: what needs no file is looked at first, for a rehearsal has none.
+-- own: the set of parameters that are the provider's -> settings
+function M.check(ctx, store, p, recipe, own)
   if p.suffix and not (stores.valid(p.suffix) and #p.suffix <= 64) then
     assert(ctx.fail("invalid", "suffix must be 1 to 64 letters, digits, '-', '_' and '.', a letter or digit first"))
   end
+  local rest = {}
+  for key, value in pairs(p) do
+    if not KEPT[key] and not (own and own[key]) then rest[key] = value end
+  end
+  local settings = assert(recipe.settings(ctx, rest))
   for _, name in ipairs {"training_file", "validation_file"} do
     local file = p[name] and files.need(store, p[name])
     if file and file.status ~= "processed" then
       assert(ctx.fail("data", "%s: %s %s", name, file.id, file.error))
     end
   end
+  return settings
 end
 
--- spec.json, but for what the job's name decides; own: the set of parameters that are the provider's
-function M.spec(ctx, store, p, recipe, own)
-  local rest = {}
-  for key, value in pairs(p) do
-    if not KEPT[key] and not (own and own[key]) then rest[key] = value end
-  end
+-- spec.json, but for what the job's name decides
+function M.spec(store, p, recipe, settings)
   local method = p.method
   return {recipe = recipe.name, model = p.model, training_file = p.training_file, validation_file = p.validation_file,
-    training_bytes = files.need(store, p.training_file).bytes, settings = assert(recipe.settings(ctx, rest)),
+    training_bytes = files.need(store, p.training_file).bytes, settings = settings,
     hyperparameters = p.hyperparameters, method = type(method) == "string" and {type = method} or method,
     seed = p.seed, suffix = p.suffix, metadata = p.metadata, token = p.token, created_at = seconds(core.wall())}
 end

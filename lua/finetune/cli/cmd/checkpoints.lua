@@ -24,7 +24,7 @@ function M.run(ui, args)
     rows[i] = {c.id, c.step and text.number(c.step), text.time(c.created_at), c.model, metrics_words(c.metrics)}
   end
   ui:document {job = id, provider = provider.name, checkpoints = fields.array("checkpoint", list)}
-  if #rows == 0 and not ui.json then return ui:note "The job has no checkpoints." end
+  if #rows == 0 then return ui:note "The job has no checkpoints." end
   ui:columns({"checkpoint", ">step", "created", "model", "metrics"}, rows, 4)
 end
 

@@ -30,7 +30,7 @@ function M.run(ui, args)
   if not ok then errors.check(nil, list, id) end
   if args.last and #list > args.last then list = table.move(list, #list - args.last + 1, #list, 1, {}) end
   ui:document {job = id, provider = provider.name, events = fields.array("event", list)}
-  if #list == 0 and not ui.json then return ui:note "The job has said nothing yet." end
+  if #list == 0 then return ui:note "The job has said nothing yet." end
   for _, event in ipairs(list) do ui:line("%s", show.event_line(ui, event)) end
 end
 

@@ -17,7 +17,7 @@ function M.run(ui, args)
     rows[i] = {f.id, f.filename, text.bytes(f.bytes), f.purpose, f.status, text.time(f.created_at)}
   end
   ui:document {files = fields.array("file", list, {provider = provider.name})}
-  if #rows == 0 and not ui.json then return ui:note "There are no files." end
+  if #rows == 0 then return ui:note "There are no files." end
   ui:columns({"file", "name", ">size", "purpose", "status", "created"}, rows, 2)
 end
 

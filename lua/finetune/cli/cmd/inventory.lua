@@ -14,7 +14,6 @@ local text = require "finetune.cli.text"
 local M = {}
 
 local CONCURRENCY = 4
-local PARTS = {{"events", "list_events"}, {"checkpoints", "list_checkpoints"}}
 
 -- ---- what there is ----
 
@@ -62,20 +61,28 @@ end
 
 -- ---- the copy ----
 
--- A part of a job (its events, say): all pages of it
-local function put_part(archive, provider, job, noun, op)
-  if not provider:supports(op) then return end
+-- A part of a job (its events, say), once: all that f gives. What a job of that kind never has is no failure.
+local function put_part(archive, provider, job, noun, f)
   local kind = "job-" .. noun
-  if archive:has(kind, job.id, job.status) then return end
-  local list_of = core.array {}
-  for item in provider[noun](provider, {job_id = job.id}) do list_of[#list_of + 1] = item.raw or item end
-  archive:put(kind, job.id, list_of, job.status)
+  if not provider:supports("list_" .. noun) or archive:has(kind, job.id, job.status) then return end
+  local ok, list_of = pcall(f)
+  if ok then return archive:put(kind, job.id, list_of, job.status) end
+  if type(list_of) ~= "table" or list_of.kind ~= "unsupported" then error(list_of, 0) end
 end
 
-local function put_metrics(archive, provider, job)
-  if not provider:supports "list_metrics" or archive:has("job-metrics", job.id, job.status) then return end
-  local page, err = provider:list_metrics(job.id)
-  archive:put("job-metrics", job.id, fields.array("metric", errors.check(page, err).data), job.status)
+local function all_of(provider, job, noun)
+  return function()
+    local list_of = core.array {}
+    for item in provider[noun](provider, {job_id = job.id}) do list_of[#list_of + 1] = item.raw or item end
+    return list_of
+  end
+end
+
+local function metrics_of(provider, job)
+  return function()
+    local page, err = provider:list_metrics(job.id)
+    return fields.array("metric", errors.check(page, err).data)
+  end
 end
 
 -- What has ended changes no more; what has not is fetched again by the next run
@@ -83,8 +90,10 @@ local function put_job(archive, provider, job)
   local mark = show.FINISHED[job.status] and job.status or "going"
   if mark == "going" or not archive:has("job", job.id, mark) then archive:put("job", job.id, job.raw or job, mark) end
   if mark == "going" then return end
-  for _, part in ipairs(PARTS) do put_part(archive, provider, job, part[1], part[2]) end
-  put_metrics(archive, provider, job)
+  for _, noun in ipairs {"events", "checkpoints"} do
+    put_part(archive, provider, job, noun, all_of(provider, job, noun))
+  end
+  put_part(archive, provider, job, "metrics", metrics_of(provider, job))
 end
 
 local function put_file(archive, provider, file)

@@ -21,15 +21,12 @@ end
 local function change(op, done)
   return function(ui, args)
     local provider, id = ui:split(args.id)
-    local has, reason = provider:supports(op)
-    if not has then
-      errors.fail("unsupported", "%s cannot do that%s", provider.name, reason and ": " .. reason or "")
-    end
+    errors.need(provider, op, "cannot do that")
     local job, err = provider[op](provider, id)
     job = errors.check(job, err, id)
     tell(ui, job, provider)
     ui:line("%s %s: %s", text.clean(job.id), done, show.status_words(ui, job.status))
-    if not show.FINISHED[job.status] and not ui.json then
+    if not show.FINISHED[job.status] then
       ui:note("To watch it: finetune%s watch %s", ui:again(provider), text.shell_word(id))
     end
   end

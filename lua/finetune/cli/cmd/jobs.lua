@@ -37,13 +37,13 @@ function M.run(ui, args)
     end
   end
   ui:document {jobs = docs}
-  if #rows == 0 and not ui.json then
-    return ui:note("There are no jobs%s.", args.status and " with the status " .. args.status or "")
+  if #rows == 0 then
+    return ui:note("There are no jobs%s.", args.status and " with the status " .. text.clean(args.status) or "")
   end
   local head = {"job", "status", "created", "model", "tuned model"}
   if #names > 1 then table.insert(head, 1, "provider") end
   ui:columns(head, rows, #head)
-  if most and #rows == most and not ui.json then ui:note("The %d newest; --all lists all of them.", most) end
+  if most and #rows == most then ui:note("The %d newest; --all lists all of them.", most) end
 end
 
 return M

@@ -2,6 +2,7 @@
 
 local core = require "finetune.core"
 local chart = require "finetune.cli.chart"
+local datasets = require "finetune.cli.dataset"
 local curve = require "finetune.cli.curve"
 local errors = require "finetune.cli.errors"
 local events = require "finetune.cli.cmd.events"
@@ -36,7 +37,7 @@ local function write_files(ui, args, provider, id, rows)
   if args.svg then write(args.svg, svg.file(series, job.fine_tuned_model or job.id)) end
   if args.html then
     write(args.html, report.page {job = job, provider = provider.name, metrics = rows, series = series,
-      events = events_of(ui, provider, id)})
+      events = events_of(ui, provider, id), datasets = datasets.of_job(ui, provider, job, args.data)})
   end
   for _, path in ipairs {args.svg or false, args.html or false} do
     if path then ui:line("%s", text.clean(path)) end
@@ -55,9 +56,9 @@ local function draw(ui, rows)
 end
 
 function M.run(ui, args)
+  if #(args.data or {}) > 0 and not args.html then errors.fail("usage", "--data is for the report: --html FILE") end
   local provider, id = ui:split(args.id)
-  local has, reason = provider:supports "list_metrics"
-  if not has then errors.fail("unsupported", "%s has no metrics%s", provider.name, reason and ": " .. reason or "") end
+  errors.need(provider, "list_metrics", "has no metrics")
   local page, err = provider:list_metrics(id)
   local rows = errors.check(page, err, id).data
   if args.svg or args.html then write_files(ui, args, provider, id, rows) end

@@ -10,8 +10,9 @@ local MOST = 16 * 1024 * 1024 -- bytes of a question
 
 local function question(word)
   if word ~= "-" then return word end
-  local s = io.stdin:read(MOST)
+  local s = io.stdin:read(MOST + 1)
   if not s or s == "" then errors.fail("usage", "standard input is empty: there is no question in it") end
+  if #s > MOST then errors.fail("usage", "the question on standard input is longer than %s", text.bytes(MOST)) end
   return s
 end
 

@@ -1,12 +1,14 @@
 -- tune: from a file to a job: it is checked, what will happen is shown, and only what was
 -- agreed to is done.
 
+local beforehand = require "finetune.cli.beforehand"
 local core = require "finetune.core"
 local errors = require "finetune.cli.errors"
 local fields = require "finetune.cli.fields"
 local files = require "finetune.cli.cmd.files"
 local findings = require "finetune.cli.findings"
 local inspect = require "finetune.cli.inspect"
+local interrupt = require "finetune.cli.interrupt"
 local output = require "finetune.cli.output"
 local plans = require "finetune.cli.plan"
 local price = require "finetune.cli.price"
@@ -93,7 +95,9 @@ local function is_talking(ui) return not ui.json and term.is_terminal(0) and ter
 -- A line from the terminal, read by a shell: Ctrl-C ends that, while it would only be noted in a read of our own
 local function read_line()
   local pipe <close> = io.popen([[IFS= read -r line && printf '%s\n' "$line"]], "r")
-  return pipe and pipe:read "l"
+  local line = pipe and pipe:read "l"
+  interrupt.check()
+  return line
 end
 
 -- true, or false for anything but yes
@@ -196,10 +200,12 @@ function M.run(ui, args)
   if ui.json and not args.yes then refuse_silence "--json is for programs" end
   ui.interrupted = NOTHING
   local provider = ui:provider()
+  beforehand.parameters(ui, provider, params, args.validation)
   local plan = make_plan(ui, provider, args, params)
   if not (ui.quiet and args.yes) then plans.write(ui, plan) end
   must_show()
   agree(ui, args, plan)
+  if not args.uploaded then beforehand.model(ui, provider, params.model) end
   upload(ui, provider, args, params)
   if plan.cost and plan.cost.ask then agree_price(ui, args, provider, params) end
   local job = create(ui, provider, args, params)

@@ -137,7 +137,7 @@ function M.follow(ui, pairs_of, options)
   run_all(ui, tracks, options, view)
   if view then view:draw(true) end
   local code = finish(ui, tracks)
-  if not ui.json then success_words(ui, tracks) end
+  success_words(ui, tracks)
   return code
 end
 

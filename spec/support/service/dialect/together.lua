@@ -48,6 +48,7 @@ M.routes = {
   {"GET", "fine-tunes/*/checkpoints", "none", jobs.checkpoints},
   {"GET", "fine-tunes/*/metrics", "raw", jobs.metrics},
   {"GET", "finetune/download", "none", jobs.download},
+  {"POST", "chat/completions", "json", models.chat},
   {"POST", "endpoints", "json", models.create},
   {"GET", "endpoints", "none", models.list},
   {"DELETE", "endpoints/*", "none", models.delete},

@@ -86,4 +86,13 @@ function M.delete(_, id)
   return reply.answer(204, nil, {})
 end
 
+-- What a model says: the training is only acted out, so it is always the same
+function M.chat(req)
+  local name = json.value(req.json.model)
+  if not is_model(name) then reply.reject(404, ("Unable to access model %s"):format(tostring(name)), "model") end
+  return {id = store.id("chat-"), object = "chat.completion", model = name,
+    choices = json.array {{index = 0, finish_reason = "stop", message = {role = "assistant", content = "yes"}}},
+    usage = {prompt_tokens = 3, completion_tokens = 1, total_tokens = 4}}
+end
+
 return M
