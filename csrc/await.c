@@ -262,7 +262,7 @@ void ft_call_report(lua_State *L, ft_call *c, int last) {
   int top = lua_gettop(L);
   lua_pushcfunction(L, tell_progress);
   if (ft_engine_find(L, c->E, c))
-    lua_pcall(L, 1, 0, 0); /* without memory this report is lost, the transfer is not */
+    ft_engine_quietly(L, c->E, 1); /* without memory this report is lost, the transfer is not */
   lua_settop(L, top);
 }
 

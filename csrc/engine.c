@@ -34,6 +34,28 @@ void ft_engine_set(lua_State *L, int uv) {
   lua_pop(L, 1);
 }
 
+void ft_engine_quietly(lua_State *L, ft_engine *E, int nargs) {
+  int status = lua_pcall(L, nargs, 0, 0);
+  if (status == LUA_OK)
+    return;
+  if (status == LUA_ERRMEM) {
+    lua_pop(L, 1);
+    return;
+  }
+  ft_engine_set(L, FT_EU_RAISED);
+  E->raised = 1;
+}
+
+void ft_engine_raise(lua_State *L, ft_engine *E) {
+  if (!E->raised)
+    return;
+  E->raised = 0;
+  ft_engine_push(L, FT_EU_RAISED);
+  lua_pushnil(L);
+  ft_engine_set(L, FT_EU_RAISED);
+  lua_error(L);
+}
+
 void ft_engine_anchor(lua_State *L, ft_engine *E, const void *p, int idx) {
   (void)E;
   idx = lua_absindex(L, idx);

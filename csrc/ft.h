@@ -70,7 +70,8 @@ enum ft_engine_uv { /* user values of the engine: what Lua values the core keeps
                     FT_EU_YIELDER,   /* the waiter of provider coroutines: function(call)
                                         coroutine.yield(call) */
                     FT_EU_INTERNAL,  /* the instance that core.sleep runs on */
-                    FT_EU_LAST = FT_EU_INTERNAL
+                    FT_EU_RAISED,    /* what came up in ft_engine_quietly() */
+                    FT_EU_LAST = FT_EU_RAISED
 };
 
 struct ft_engine {
@@ -102,6 +103,7 @@ struct ft_engine {
   ft_call *running;   /* the innermost of them */
   unsigned round;     /* of the ready queue */
   int stepping, draining, hosted, seen_h1;
+  int raised; /* is there an FT_EU_RAISED? */
   lua_Integer qhead, qtail; /* of FT_EU_QUEUE */
 };
 
@@ -109,6 +111,11 @@ ft_engine *ft_engine_of(lua_State *L);     /* NULL before luaopen */
 ft_engine *ft_engine_check(lua_State *L);  /* [raise] also in a forked child */
 void ft_engine_push(lua_State *L, int uv); /* [0, +1] a user value of the engine */
 void ft_engine_set(lua_State *L, int uv);  /* [-1, 0] */
+/* [-nargs - 1, 0] calls what can only fail for lack of memory, which does no harm here. But a
+   debugging hook may raise anywhere, as the lua program has it for Ctrl-C: what it raised is
+   raised again at the end of the step. */
+void ft_engine_quietly(lua_State *L, ft_engine *E, int nargs);
+void ft_engine_raise(lua_State *L, ft_engine *E); /* [raise] that, if there is any */
 /* [raise] [0, +1]; close(L, E) gives back what is libcurl's */
 void ft_engine_new(lua_State *L, const ft_api *api, void (*close)(lua_State *, ft_engine *));
 double ft_engine_deadline(const ft_engine *E); /* when something is due by itself, < 0 never */

@@ -187,6 +187,6 @@ void ft_trace(lua_State *L, ft_transfer *t) {
   int top = lua_gettop(L);
   lua_pushcfunction(L, trace);
   ft_engine_find(L, t->E, t);
-  lua_pcall(L, 1, 0, 0); /* a trace that finds no memory is lost, the request is not */
+  ft_engine_quietly(L, t->E, 1); /* a trace that finds no memory is lost, the request is not */
   lua_settop(L, top);
 }

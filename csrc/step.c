@@ -185,6 +185,7 @@ int ft_engine_step(lua_State *L, double timeout) {
   ft_engine_arm(E);
   if (status != LUA_OK)
     return lua_error(L);
+  ft_engine_raise(L, E);
   return ft_engine_pending(E);
 }
 
