@@ -122,7 +122,7 @@ typedef struct ft_check {
   int nomem;
   int unsure;           /* what follows from a fault that was told is not told */
   enum ft_role role;    /* of the message being checked, or before */
-  int special;          /* is there a special token anywhere? */
+  int special;          /* may there be a special token anywhere? */
   int tools;            /* were tools declared? */
   size_t images, image; /* how many images; one of the message being checked, or 0 */
   struct {
@@ -192,7 +192,9 @@ ft_slice ft_check_plain(ft_check *c, size_t node);
 #define FT_RARE
 #endif
 
-/* rules_text.c: the first special token <|...|>: 1, and where */
+/* rules_text.c: 0: what these bytes of JSON mean surely holds no special token */
+int ft_text_may_be_special(const char *s, size_t n);
+/* The first special token <|...|> of a text, unescaped: 1, and where */
 int ft_text_special(const char *s, size_t n, size_t *at, size_t *len);
 
 #endif

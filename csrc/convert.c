@@ -338,7 +338,7 @@ static int read_completion(Convert *C) {
   C->weight = at[2];
   if (C->c->to != FT_FORMAT_TEXT)
     return read_pair(C, at[0], at[1]);
-  if (C->e->nodes[at[0]].n > 0)
+  if (C->e->nodes[at[0]].n > 0 && !may_drop(C, at[0] - 1))
     return lost(C, at[0], "\"prompt\" has no place in plain text, unless it is empty");
   return put_fields(C, text, &at[1]);
 }

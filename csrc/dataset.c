@@ -27,6 +27,7 @@ static void next_record(ft_dataset *d, const char *s, size_t n) {
   long long line = d->record.line + 1;
   memset(&d->record, 0, sizeof d->record);
   d->record.at = -1;
+  d->source = 0; /* also where a file was read before */
   d->record.s = s;
   d->record.n = n;
   d->record.line = line;
@@ -93,32 +94,53 @@ static int open_next(ft_dataset *d) {
   if (d->next >= d->sources.len || d->full)
     return 0;
   const char *path = d->sources.data + d->next;
-  d->comparing = d->comparing && d->source == 0; /* that file is the first */
+  d->comparing = d->comparing && d->opened == 0; /* that file is the first */
   d->next += strlen(path) + 1;
-  d->source++;
+  d->source = ++d->opened;
   memset(&d->record, 0, sizeof d->record);
   d->reader.options.shape = d->comparing ? FT_SHAPE_LOOK : d->options.shape;
   d->reading = ft_reader_open(&d->reader, path);
   return d->reading ? 1 : fail_reader(d);
 }
 
+static void tell_changed(ft_dataset *d, size_t source) {
+  d->source = source;
+  d->record.line = 0;
+  d->changed = 1;
+  ft_rules_found(&d->rules, FT_RULE_CHANGED, NULL, 0, 0,
+                 "somebody wrote to the file while it was read");
+}
+
 /* What the file as a whole is like, once it has been read. Its errors keep the set from being
    written, as those of the set do. */
 static void check_file(ft_dataset *d) {
   size_t errors = d->rules.findings.errors;
-  d->record.line = 0;
   if (d->rules.limits.bom == FT_BOM_REQUIRE && !d->reader.mark)
     ft_rules_found(&d->rules, FT_RULE_BOM, NULL, 0, 0,
                    "this service wants a byte order mark (EF BB BF) at the beginning of a file");
   if (d->reader.changed)
-    ft_rules_found(&d->rules, FT_RULE_CHANGED, NULL, 0, 0,
-                   "somebody wrote to the file while it was read");
+    tell_changed(d, d->source);
   if (d->rules.findings.errors > errors)
     ft_dataset_doom(d);
 }
 
+static void check_compared(ft_dataset *d) {
+  char words[120];
+  if (d->reader.changed)
+    tell_changed(d, d->source);
+  if (d->compared > 0 && d->unread == 0)
+    return;
+  snprintf(words, sizeof words, "%lld of its %lld examples cannot be read, and were not looked for",
+           d->unread, d->compared);
+  ft_rules_found(&d->rules, FT_RULE_VALIDATION_FILE, NULL, 0, 0,
+                 d->compared == 0 ? "there is no example in the validation file" : words);
+}
+
 static void close_source(ft_dataset *d) {
-  if (!d->comparing)
+  d->record.line = 0;
+  if (d->comparing)
+    check_compared(d);
+  else
     check_file(d);
   d->before += d->reader.position;
   d->comparing = 0;
@@ -139,7 +161,12 @@ static void take(ft_dataset *d) {
   const ft_record *record = &d->record;
   d->errors_before = d->rules.findings.errors;
   if (d->comparing) {
-    if (!record->blank && record->bad == NULL)
+    if (record->blank)
+      return;
+    d->compared++;
+    if (record->bad != NULL)
+      d->unread++;
+    else
       ft_dataset_look_out(d, record->s, record->n);
   } else if (record->bad != NULL)
     bad_record(d, record);
@@ -215,31 +242,54 @@ static void check_set(ft_dataset *d) {
                    "all examples have one and the same answer");
 }
 
+/* Examples were compared with what stands in the files now */
+static void check_unchanged(ft_dataset *d) {
+  const ft_twice *sets[] = {&d->seen, &d->against};
+  for (int i = 0; i < 2 && !d->changed; i++)
+    if (ft_twice_changed(sets[i]))
+      tell_changed(d, sets[i]->source);
+}
+
 /* The errors of the set as a whole keep it from being written, as those of an example do */
 static void judge_set(ft_dataset *d) {
   size_t errors = d->rules.findings.errors;
+  check_unchanged(d);
   if (!d->doomed && training_count(d) > 0)
     check_set(d);
   if (d->rules.findings.errors > errors)
     ft_dataset_doom(d);
 }
 
-/* Text in memory: the lines behind one another in their new order */
-static int shuffle_text(ft_dataset *d) {
+/* The text in memory in its new order takes the place of the old one */
+static void shuffled(ft_dataset *d) {
   ft_sink *sink = &d->sinks[FT_TRAINING];
-  ft_line line;
-  long long n = training_count(d);
-  sink->written = sink->bytes = 0;
-  for (; sink->written < n && ft_shuffle_draw(&d->shuffle, &line); sink->written++) {
-    if (!sink->nowhere && !ft_buf_add(&d->shuffled_text, sink->out.data + line.at, line.n))
-      return ft_dataset_fail_memory(d);
-    sink->bytes += (long long)line.n;
-  }
-  ft_dataset_measure_drawn(d);
+  sink->written = training_count(d);
+  sink->bytes = d->drawn_bytes;
   ft_buf_free(&sink->out);
   sink->out = d->shuffled_text;
   ft_buf_init(&d->shuffled_text, d->alloc, d->ud, FT_TEXT_MAX);
-  return 1;
+}
+
+static enum ft_progress shuffle_text(ft_dataset *d, double until) {
+  const ft_sink *sink = &d->sinks[FT_TRAINING];
+  size_t n = (size_t)training_count(d), work = 0;
+  enum ft_progress progress = FT_DATASET_END;
+  ft_line line;
+  while (progress == FT_DATASET_END && d->shuffle.drawn < n &&
+         ft_shuffle_draw(&d->shuffle, &line)) {
+    if (!sink->nowhere && !ft_buf_add(&d->shuffled_text, sink->out.data + line.at, line.n)) {
+      ft_dataset_fail_memory(d);
+      return FT_DATASET_END;
+    }
+    d->drawn_bytes += (long long)line.n;
+    work += line.n + 256;
+    if (work >= LOOK && (work = 0, ft_sink_clock() >= until))
+      progress = FT_DATASET_MORE;
+  }
+  ft_dataset_measure_drawn(d);
+  if (progress == FT_DATASET_END)
+    shuffled(d);
+  return progress;
 }
 
 /* The second file takes the place of the first, which goes */
@@ -259,10 +309,8 @@ static int shuffle_done(ft_dataset *d) {
 
 static enum ft_progress shuffle(ft_dataset *d, double seconds) {
   ft_sink *sink = &d->sinks[FT_TRAINING];
-  if (!ft_sink_is_file(sink)) {
-    shuffle_text(d);
-    return FT_DATASET_END;
-  }
+  if (!ft_sink_is_file(sink))
+    return shuffle_text(d, ft_sink_clock() + seconds);
   int e = ft_sink_flush(sink);
   if (e == 0 && d->shuffled.fd < 0)
     e = ft_outfile_open(&d->shuffled, sink->path.data);
@@ -288,6 +336,8 @@ enum ft_progress ft_dataset_settle(ft_dataset *d, double seconds) {
   }
   if (d->kind == NULL && !d->doomed && d->phase == PHASE_JUDGE)
     judge_set(d), d->phase = PHASE_SYNC;
+  if (d->kind == NULL && d->doomed && d->shuffle.drawn == 0 && !ft_dataset_measure_all(d, until))
+    return FT_DATASET_MORE;
   if (d->kind != NULL || d->doomed)
     return FT_DATASET_END;
   for (int side = 0; side < FT_SIDES && d->kind == NULL; side++) {
@@ -362,13 +412,14 @@ void ft_dataset_init(ft_dataset *d, lua_Alloc alloc, void *ud) {
 void ft_dataset_close(ft_dataset *d) {
   ft_buf *bufs[] = {&d->sources, &d->made,          &d->shorter, &d->answer,
                     &d->found,   &d->shuffled_text, &d->nodes,   &d->nodes_made,
-                    &d->texts,   &d->drop,          &d->columns, &d->candidates};
+                    &d->texts,   &d->drop,          &d->columns};
   d->closed = 1;
   ft_reader_close(&d->reader);
   ft_outfile_abort(&d->shuffled);
   for (int side = 0; side < FT_SIDES; side++)
     ft_sink_free(&d->sinks[side]);
   ft_shuffle_free(&d->shuffle);
+  ft_dataset_forget_candidates(d);
   ft_tokens_free(&d->tokenizer);
   ft_twice_free(&d->seen);
   ft_twice_free(&d->against);

@@ -63,6 +63,7 @@ typedef struct ft_dataset {
   ft_record record;       /* the one at hand, by which findings are placed */
   ft_buf sources;         /* their names, a '\0' behind each */
   size_t source;          /* number of the one at hand, from 1; 0: examples of a Lua program */
+  size_t opened;          /* how many there were so far */
   size_t next;            /* where the next one's name begins in `sources` */
   int reading;            /* the reader has one open */
   int comparing;          /* what is read now are examples to look out for */
@@ -77,26 +78,30 @@ typedef struct ft_dataset {
 
   ft_sink sinks[FT_SIDES];
   ft_shuffle shuffle;
-  ft_buf candidates; /* counts of the examples of which max_examples will be drawn */
-  size_t measured;   /* of those that were drawn: in the statistics */
+  ft_buf candidates;     /* dataset_measure.c: of which max_examples will be drawn */
+  size_t kept, measured; /* how many there are; of them, those in the statistics */
   ft_outfile shuffled;
   ft_buf shuffled_text;
+  long long drawn_bytes; /* of the lines that were drawn for it */
 
   long long examples, invalid, duplicates, leaked, shortened, blank;
+  long long compared, unread; /* records of the file to compare with; of those, no JSON */
+  int changed;                /* of a file it was told that somebody wrote to it */
   long long formats[FT_FORMATS], roles[FT_ROLES];
   long long tokens[FT_SIDES], learned[FT_SIDES];
   ft_stats measures[FT_MEASURES];
 
-  const char *kind;           /* of the first fault of the world; NULL: none */
-  char words[FT_MESSAGE_MAX]; /* what it was */
-  int closed;                 /* finished or aborted */
-  int doomed;                 /* an example was invalid: nothing will be written */
-  int judging;                /* the user's own rules look at an example: hands off */
-  size_t errors_before;       /* findings before the record at hand */
-  double pause;               /* how long to wait for a pipe that has nothing just now */
-  long long paused_at;        /* bytes there were when it had nothing */
-  int full;                   /* max_examples were written: no more is read */
-  int phase;                  /* of ft_dataset_settle() */
+  const char *kind;                    /* of the first fault of the world; NULL: none */
+  char words[FT_MESSAGE_MAX];          /* what it was */
+  int closed;                          /* finished or aborted */
+  int doomed;                          /* an example was invalid: nothing will be written */
+  int judging;                         /* the user's own rules look at an example: hands off */
+  size_t errors_before;                /* findings before the record at hand */
+  size_t counts_before[FT_RULE_COUNT]; /* of each rule, if the record may become another text */
+  double pause;                        /* how long to wait for a pipe that has nothing just now */
+  long long paused_at;                 /* bytes there were when it had nothing */
+  int full;                            /* max_examples were written: no more is read */
+  int phase;                           /* of ft_dataset_settle() */
   ft_buf found;
   lua_Alloc alloc;
   void *ud;
@@ -126,8 +131,14 @@ enum ft_format ft_dataset_format(const ft_dataset *d);
 int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined);
 int ft_dataset_invalid(ft_dataset *d); /* counts one more; 0 as above */
 void ft_dataset_doom(ft_dataset *d);
-void ft_dataset_measure_drawn(ft_dataset *d); /* those that the shuffle has drawn since */
 int ft_dataset_look_out(ft_dataset *d, const char *s, size_t n);
+
+/* dataset_measure.c: what is written goes into the statistics, at once or once it was drawn; 0 as
+   above. Those that the shuffle has drawn since; or all of them, until then at most: 1: done */
+int ft_dataset_measure(ft_dataset *d, const ft_example *e, const ft_facts *facts, int side);
+void ft_dataset_measure_drawn(ft_dataset *d);
+int ft_dataset_measure_all(ft_dataset *d, double until);
+void ft_dataset_forget_candidates(ft_dataset *d);
 
 /* dataset_found.c: faults and findings */
 int ft_dataset_fail(ft_dataset *d, const char *kind, const char *format, ...);

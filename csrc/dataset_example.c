@@ -45,16 +45,28 @@ static int judge(ft_dataset *d, const ft_example *e, ft_facts *facts) {
 }
 
 /* The same of a text that was made here, in the format of the output. Findings are told by the
-   place of the record that it was made of. */
+   place of the record that it was made of; of a rule that was broken there, too, they were told. */
 static int judge_made(ft_dataset *d, ft_example *e, ft_facts *facts) {
   enum ft_format from = d->rules.format;
+  unsigned char grade[FT_RULE_COUNT];
   int made = d->record.made;
+  memcpy(grade, d->rules.grade, sizeof grade);
+  for (int i = 0; i < FT_RULE_COUNT; i++)
+    if (d->rules.findings.counts[i] > d->counts_before[i])
+      d->rules.grade[i] = FT_GRADE_OFF;
   d->rules.format = ft_dataset_format(d);
   d->record.made = 1;
   int good = scan(d, &d->nodes_made, d->made.data, d->made.len, e) && judge(d, e, facts);
   d->record.made = made;
   d->rules.format = from;
+  memcpy(d->rules.grade, grade, sizeof grade);
   return good;
+}
+
+/* May the text be another one in the end? */
+static int is_remade(const ft_dataset_options *o) {
+  return o->to != FT_FORMAT_NONE || o->max_messages > 0 || o->max_characters > 0 ||
+         o->max_tokens > 0;
 }
 
 /* The errors of a text that was made here are told by the source's record as well */
@@ -140,7 +152,9 @@ static int compare_answers(ft_dataset *d, const ft_example *e, enum ft_format fo
     d->answers = 1;
     return ft_buf_add(&d->answer, a.s, a.n) ? 1 : ft_dataset_fail_memory(d);
   }
-  if (a.n != d->answer.len || (a.n > 0 && memcmp(a.s, d->answer.data, a.n) != 0))
+  ft_slice first = {d->answer.data, d->answer.len};
+  int same = a.n == first.n && (a.n == 0 || memcmp(a.s, first.s, a.n) == 0);
+  if (!same && ft_json_compare(a, first) != 0) /* not in another spelling either */
     d->answers = 2;
   return 1;
 }
@@ -152,11 +166,21 @@ static long long place(const ft_dataset *d, ft_twice *set, const ft_example *e) 
   return there ? r->at : -1;
 }
 
+static int fail_twice(ft_dataset *d, const ft_twice *set, int why) {
+  if (why == FT_TWICE_MEMORY)
+    return ft_dataset_fail_memory(d);
+  return ft_dataset_fail(
+      d, "data",
+      "%s: somebody wrote to it while it was read, so nobody knows which examples "
+      "say the same; run it again when the file is whole",
+      ft_dataset_source(d, set->source));
+}
+
 static int leaks(ft_dataset *d, const ft_example *e) {
   int has = ft_rules_severity(&d->rules, FT_RULE_LEAKED_VALIDATION) != FT_GRADE_OFF
                 ? ft_twice_has(&d->against, e)
                 : 0;
-  return has < 0 ? ft_dataset_fail_memory(d) : has;
+  return has < 0 ? fail_twice(d, &d->against, has) : has;
 }
 
 /* Is it asked whether an example was there before? */
@@ -176,7 +200,7 @@ static int is_first(ft_dataset *d, const ft_example *e, int leaked) {
     return 1;
   int added = ft_twice_add(&d->seen, e, place(d, &d->seen, e));
   if (added < 0)
-    return ft_dataset_fail_memory(d);
+    return fail_twice(d, &d->seen, added);
   d->duplicates += !added;
   if (added || d->options.dedupe)
     return added;
@@ -187,65 +211,13 @@ static int is_first(ft_dataset *d, const ft_example *e, int leaked) {
 
 /* ---- the end of its way ---- */
 
-/* What goes into the statistics of an example */
-typedef struct Counts {
-  uint32_t messages, characters, roles[FT_ROLES], tokens, learned;
-} Counts;
-
-static int count(ft_dataset *d, const ft_example *e, const ft_facts *facts, Counts *c) {
-  size_t all = 0, learned = 0;
-  if (d->count != NULL && !d->count(d->count_ud, e, ft_dataset_format(d), &all, &learned))
-    return ft_dataset_fail_memory(d);
-  c->messages = (uint32_t)facts->messages;
-  c->characters = (uint32_t)facts->characters;
-  for (int role = 0; role < FT_ROLES; role++)
-    c->roles[role] = (uint32_t)facts->roles[role];
-  c->tokens = (uint32_t)all;
-  c->learned = (uint32_t)learned;
-  return 1;
-}
-
-static void measure(ft_dataset *d, const Counts *c, int side) {
-  ft_stats_add(&d->measures[FT_MESSAGES], c->messages);
-  ft_stats_add(&d->measures[FT_CHARACTERS], c->characters);
-  for (int role = 0; role < FT_ROLES; role++)
-    d->roles[role] += c->roles[role];
-  if (d->count == NULL)
-    return;
-  ft_stats_add(&d->measures[FT_TOKENS], c->tokens);
-  d->tokens[side] += c->tokens;
-  d->learned[side] += c->learned;
-}
-
-static const Counts *candidate(const ft_dataset *d, size_t i) {
-  return (const Counts *)(const void *)d->candidates.data + i;
-}
-
-void ft_dataset_measure_drawn(ft_dataset *d) {
-  if (d->candidates.len > 0)
-    for (; d->measured < d->shuffle.drawn; d->measured++)
-      measure(d, candidate(d, ft_shuffle_number(&d->shuffle, d->measured)), FT_TRAINING);
-}
-
-/* Into the statistics, at once or, if it is drawn, later */
-static int tell_counts(ft_dataset *d, const ft_example *e, const ft_facts *facts, int side) {
-  const ft_dataset_options *o = &d->options;
-  Counts c;
-  if (!count(d, e, facts, &c))
-    return 0;
-  if (side == FT_TRAINING && o->shuffle && o->max_examples > 0 && !d->doomed)
-    return ft_buf_add(&d->candidates, &c, sizeof c) ? 1 : ft_dataset_fail_memory(d);
-  measure(d, &c, side);
-  return 1;
-}
-
 static int write_example(ft_dataset *d, const ft_example *e, const ft_facts *facts, int joined) {
   const ft_dataset_options *o = &d->options;
   int side = o->validation > 0 && ft_canon_side(ft_canon(e, o->seed), o->seed, o->validation)
                  ? FT_VALIDATION
                  : FT_TRAINING;
   ft_sink *sink = &d->sinks[side];
-  if (!tell_counts(d, e, facts, side))
+  if (!ft_dataset_measure(d, e, facts, side))
     return 0;
   if (d->doomed)
     return 1;
@@ -261,13 +233,9 @@ static int write_example(ft_dataset *d, const ft_example *e, const ft_facts *fac
   return 1;
 }
 
-/* What was written goes at once, the rest is only checked: the statistics are of all. */
+/* What was written goes at once, the rest is only checked. */
 void ft_dataset_doom(ft_dataset *d) {
-  size_t n = d->measured > 0 ? 0 : d->candidates.len / sizeof(Counts);
   d->doomed = 1;
-  for (size_t i = 0; i < n; i++)
-    measure(d, candidate(d, i), FT_TRAINING);
-  ft_buf_free(&d->candidates);
   for (int side = 0; side < FT_SIDES; side++)
     ft_sink_drop(&d->sinks[side]);
 }
@@ -285,6 +253,8 @@ int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined) {
   ft_example e;
   ft_facts facts;
   d->examples++;
+  if (is_remade(&d->options))
+    memcpy(d->counts_before, d->rules.findings.counts, sizeof d->counts_before);
   int good = scan(d, &d->nodes, s, n, &e);
   if (good && wants_first(d))
     ft_twice_look(&d->seen, &e);
@@ -304,11 +274,13 @@ int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined) {
   return write_example(d, &e, &facts, joined);
 }
 
-/* Its hash is one to look out for. What is no JSON is left out: whoever checks that file is told.
- */
+/* It is one to look out for. What is no JSON is only counted: whoever checks that file is told. */
 int ft_dataset_look_out(ft_dataset *d, const char *s, size_t n) {
   ft_example e;
-  if (!scan(d, &d->nodes, s, n, &e))
+  if (!scan(d, &d->nodes, s, n, &e)) {
+    d->unread++;
     return d->kind == NULL;
-  return ft_twice_add(&d->against, &e, place(d, &d->against, &e)) >= 0 || ft_dataset_fail_memory(d);
+  }
+  int added = ft_twice_add(&d->against, &e, place(d, &d->against, &e));
+  return added >= 0 || fail_twice(d, &d->against, added);
 }

@@ -172,9 +172,10 @@ void ft_check_boolean(ft_check *c, size_t node) {
   }
 }
 
-FT_RARE static void special_token(ft_check *c, size_t node, ft_slice text) {
+FT_RARE static void special_token(ft_check *c, size_t node) {
   size_t at, len;
-  if (ft_text_special(text.s, text.n, &at, &len))
+  ft_slice text = ft_check_plain(c, node);
+  if (text.s != NULL && ft_text_special(text.s, text.n, &at, &len))
     ft_check_found(c, FT_RULE_SPECIAL_TOKEN, node, NULL,
                    "holds the special token %.*s at byte %zu of it", (int)(len < 40 ? len : 40),
                    text.s + at, at + 1);
@@ -188,5 +189,5 @@ void ft_check_text(ft_check *c, size_t node) {
   if (c->facts != NULL)
     c->facts->characters += ft_scan_characters(c->e->s, &c->nodes[node]);
   if (c->special)
-    special_token(c, node, ft_check_slice(c, node));
+    special_token(c, node);
 }

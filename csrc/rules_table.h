@@ -182,5 +182,7 @@ RULE(DUPLICATE_EXAMPLE, "duplicate_example", WARNING, "an example is there once"
 RULE(LEAKED_VALIDATION, "leaked_validation", ERROR,
      "no validation example is among the training examples",
      "remove it from one of the two: the validation loss would tell nothing", OWN)
+RULE(VALIDATION_FILE, "validation_file", WARNING, "the validation file can be read",
+     "check that file by itself: what cannot be read is looked for nowhere", OWN)
 RULE(ONE_ANSWER, "one_answer", WARNING, "the answers are not all the same",
      "check what made them: a model learns to say only that", OWN)

@@ -1,49 +1,48 @@
 /*
-** rules_text.c: special tokens, <|word|>, where < and > may be written \u003c and \u003e.
+** rules_text.c: special tokens, <|word|>, in what a text means.
 */
 #include "check.h"
 
 #include <string.h>
+
+/* Escapes of < and > end in these letters, those of others too: it is only asked whether a closer
+   look is worth it. Tokens whose bars are both written as escapes are not found; no program writes
+   bars so. */
+int ft_text_may_be_special(const char *s, size_t n) {
+  const char *end = s + n;
+  for (const char *p = s; (p = memchr(p, '|', (size_t)(end - p))) != NULL; p++) {
+    if (p > s && (p[-1] == '<' || (p[-1] | 0x20) == 'c'))
+      return 1;
+    if (end - p > 1 && (p[1] == '>' || p[1] == '\\'))
+      return 1;
+  }
+  return 0;
+}
 
 static int token_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          c == '-';
 }
 
-/* is [s, s + n) `\u003c` (last: 'c') or `\u003e` ('e')? */
-static int is_escape(const char *s, char last) {
-  return memcmp(s, "\\u003", 5) == 0 && (s[5] | 0x20) == last;
-}
+enum { TOKEN_MAX = 64 };
 
-enum { TOKEN_MAX = 64, ESCAPE = 6 };
-
-/* The token whose first bar is at s + i: how many bytes it has behind that bar, 0: none */
-static size_t token_end(const char *s, size_t n, size_t i) {
-  size_t j = i + 1;
-  while (j < n && j - i <= TOKEN_MAX && token_letter(s[j]))
-    j++;
-  if (j == i + 1 || j >= n || s[j] != '|')
+/* How many bytes the token at s has; 0: there is none */
+static size_t token_bytes(const char *s, size_t n) {
+  size_t i = 2;
+  if (n < 5 || s[1] != '|')
     return 0;
-  if (j + 1 < n && s[j + 1] == '>')
-    return j + 2;
-  return n - j > ESCAPE && is_escape(s + j + 1, 'e') ? j + 1 + ESCAPE : 0;
+  while (i < n && i < TOKEN_MAX && token_letter(s[i]))
+    i++;
+  return i > 2 && n - i >= 2 && s[i] == '|' && s[i + 1] == '>' ? i + 2 : 0;
 }
 
 int ft_text_special(const char *s, size_t n, size_t *at, size_t *len) {
-  for (size_t i = 0; i < n; i++) {
-    const char *p = memchr(s + i, '|', n - i);
-    if (p == NULL)
-      return 0;
-    i = (size_t)(p - s);
-    size_t before = i >= 1 && s[i - 1] == '<'                       ? 1
-                    : i >= ESCAPE && is_escape(s + i - ESCAPE, 'c') ? ESCAPE
-                                                                    : 0;
-    size_t end = before > 0 ? token_end(s, n, i) : 0;
-    if (end > 0) {
-      *at = i - before;
-      *len = end - *at;
+  const char *end = s + n;
+  for (const char *p = s; (p = memchr(p, '<', (size_t)(end - p))) != NULL; p++) {
+    *len = token_bytes(p, (size_t)(end - p));
+    *at = (size_t)(p - s);
+    if (*len > 0)
       return 1;
-    }
   }
   return 0;
 }

@@ -4,11 +4,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#ifdef __APPLE__
+#define st_mtim st_mtimespec
+#endif
+
 enum {
   DEPTH = FT_SCAN_DEPTH, /* of what was accepted before */
-  TEXT_BITS = 27,        /* of a place, for the length of the text; the rest tell where it begins */
-  AT_BITS = 37,
-  SELDOM = 8, /* where more than one of so many must be read again, it is no longer done */
+  TEXT_BITS = 20, /* of a place, for the length of the text; longer ones are hashed at once */
+  AT_BITS = 44,   /* and where it begins */
+  SELDOM = 8,     /* where more than one of so many must be read again, it is no longer done */
   PATIENCE = 64
 };
 
@@ -28,6 +32,10 @@ void ft_twice_init(ft_twice *t, uint64_t seed, lua_Alloc alloc, void *ud) {
 int ft_twice_places(ft_twice *t, size_t source, int fd) {
   if (t->source == 0) {
     t->fd = t->examples == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (t->fd >= 0 && fstat(t->fd, &t->was) != 0) {
+      close(t->fd);
+      t->fd = -1;
+    }
     t->source = t->fd >= 0 ? source : SIZE_MAX;
   }
   return t->source == source;
@@ -45,21 +53,20 @@ static uint64_t place_of(const ft_twice *t, const ft_example *e, long long at) {
 static int read_text(ft_twice *t, off_t at, size_t n) {
   ft_buf_clear(&t->text);
   if (!ft_buf_reserve(&t->text, n))
-    return -1;
+    return FT_TWICE_MEMORY;
   while (t->text.len < n) {
     ssize_t got = pread(t->fd, t->text.data + t->text.len, n - t->text.len, at);
     if (got < 0 && errno == EINTR)
       continue;
     if (got <= 0)
-      return 0;
+      return FT_TWICE_CHANGED;
     t->text.len += (size_t)got;
     at += got;
   }
   return 1;
 }
 
-/* The first example of a brief gets its hash. One that cannot be read any more is like none: the
-   rule `changed` tells of such a file. */
+/* The first example of a brief gets its hash: 1, or as ft_twice_add() */
 static int tell(ft_twice *t, ft_hash *first) {
   ft_example e;
   ptrdiff_t at;
@@ -69,13 +76,24 @@ static int tell(ft_twice *t, ft_hash *first) {
     return 1;
   t->again++;
   int got = read_text(t, (off_t)(place >> TEXT_BITS), place & ((UINT64_C(1) << TEXT_BITS) - 1));
-  if (got == 1)
-    got = ft_example_read(&e, t->text.data, t->text.len, DEPTH, &t->nodes, &at, &why);
-  if (got == 1)
-    got = ft_seen_add(&t->hashes, ft_canon(&e, t->seed));
-  if (got >= 0)
-    first->b = TOLD;
-  return got;
+  if (got != 1)
+    return got;
+  got = ft_example_read(&e, t->text.data, t->text.len, DEPTH, &t->nodes, &at, &why);
+  if (got < 0)
+    return FT_TWICE_MEMORY;
+  if (got == 0 || ft_canon_brief(&e, t->seed) != first->a)
+    return FT_TWICE_CHANGED;
+  if (ft_seen_add(&t->hashes, ft_canon(&e, t->seed)) < 0)
+    return FT_TWICE_MEMORY;
+  first->b = TOLD;
+  return 1;
+}
+
+int ft_twice_changed(const ft_twice *t) {
+  struct stat is;
+  return t->fd >= 0 && (fstat(t->fd, &is) != 0 || is.st_size != t->was.st_size ||
+                        is.st_mtim.tv_sec != t->was.st_mtim.tv_sec ||
+                        is.st_mtim.tv_nsec != t->was.st_mtim.tv_nsec);
 }
 
 /* ---- examples ---- */
@@ -104,11 +122,14 @@ int ft_twice_add(ft_twice *t, const ft_example *e, long long at) {
   if (first == NULL) {
     ft_hash new = {brief, place_of(t, e, at)};
     if (ft_seen_add(&t->briefs, new) < 0)
-      return -1;
+      return FT_TWICE_MEMORY;
     if (new.b != TOLD)
       return 1;
-  } else if (tell(t, first) < 0)
-    return -1;
+  } else {
+    int told = tell(t, first);
+    if (told < 0)
+      return told;
+  }
   return ft_seen_add(&t->hashes, ft_canon(e, t->seed));
 }
 
@@ -117,8 +138,9 @@ int ft_twice_has(ft_twice *t, const ft_example *e) {
     return 0;
   if (t->fd >= 0) {
     ft_hash *first = ft_seen_first(&t->briefs, brief_of(t, e));
-    if (first == NULL || tell(t, first) < 0)
-      return first == NULL ? 0 : -1;
+    int told = first != NULL ? tell(t, first) : 0;
+    if (told != 1)
+      return told;
   }
   return ft_seen_has(&t->hashes, ft_canon(e, t->seed));
 }

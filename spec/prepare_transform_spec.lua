@@ -270,6 +270,21 @@ describe("prepare_data", function()
     end)
   end)
 
+  it("tells once what is wrong before and after a conversion", function()
+    local text = data.chat(data.USER, '{"role":"assistant","content":"a","weight":2}') .. "\n"
+    for _, to in ipairs {"chat", "sharegpt"} do
+      local report = assert(prepare(text, {to = to, rules = {weight = "warning", service_format = "off"}}))
+      assert.equal(1, report.rules.weight)
+      assert.equal(1, report.warning_count)
+    end
+  end)
+
+  it("drops a prompt for plain text where that is asked for", function()
+    local text = '{"prompt":"p","completion":"c"}\n'
+    assert.matches("prompt", refused(text, {to = "text"}).errors[1].message)
+    assert.equal('{"text":"c"}\n', assert(prepare(text, {to = "text", drop = {"prompt"}})).text)
+  end)
+
   describe("rules of the table", function()
     local SPECIAL = talk("<|im_start|>", "x")
 

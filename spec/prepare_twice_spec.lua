@@ -102,4 +102,76 @@ describe("prepare_data, of examples that say the same,", function()
     end})
     assert.equal(twice, report.duplicates)
   end)
+
+  local function example(answer) return data.chat(data.USER, ('{"role":"assistant","content":"%s"}'):format(answer)) end
+
+  -- Writes `text` to the file, where it stands, once the first `after` examples were read
+  local function meanwhile(path, text, after)
+    local written = false
+    return function(_, _, counts)
+      if counts.examples < after or written then return end
+      written = true
+      local file = assert(io.open(path, "r+b"))
+      assert(file:write(text))
+      assert(file:close())
+    end
+  end
+
+  it("says so where a file is written to that has to be read again", function()
+    local many = {}
+    for i = 1, 20000 do many[i] = example("pad " .. i) end
+    local first = box.write("a.jsonl", lines {example "aaaa", example "bbbb"})
+    local second = box.write("b.jsonl", lines(many) .. lines {example "aaaa", example "bbbb", example "cccc"})
+    local function prepare(change, params)
+      params.on_progress = meanwhile(first, lines(change), 100)
+      params.rules = {min_examples = "off"}
+      return box.provider:prepare_data(params)
+    end
+    for _, params in ipairs {
+      {path = {first, second}, dedupe = true, output = box.path "out.jsonl"},
+      {path = second, validation_path = first, skip_invalid = true, output = box.path "out.jsonl"},
+    } do
+      box.write("a.jsonl", lines {example "aaaa", example "bbbb"})
+      local report, err = prepare({example "cccc", example "dddd"}, params)
+      assert.is_nil(report)
+      assert.equal("data", err.kind)
+      assert.matches("a%.jsonl: somebody wrote to it while it was read", tostring(err))
+      assert.is_nil(box.read "out.jsonl")
+      -- where nobody is misled it is a word of warning
+      params.path = box.write("c.jsonl", lines(many))
+      if not params.validation_path then params.path = {first, params.path} end
+      box.write("a.jsonl", lines {example "aaaa", example "bbbb"})
+      report = assert(prepare({example "cccc", example "dddd"}, params))
+      assert.equal(1, report.rules.changed)
+      assert.equal(first, report.warnings[1].file)
+      os.remove(box.path "out.jsonl")
+    end
+  end)
+
+  it("warns of a validation file of which not all can be read", function()
+    for text, words in pairs {[""] = "there is no example in the validation file",
+      ["{\n" .. lines {example "a"}] = "1 of its 2 examples cannot be read, and were not looked for"} do
+      local held = box.write("held.jsonl", text)
+      local report = assert(box.provider:prepare_data {path = box.write("a.jsonl", lines {example "b"}),
+        validation_path = held, output = false})
+      assert.equal(1, report.rules.validation_file)
+      local told = data.find(report.warnings, "validation_file")
+      assert.same({held, words}, {told.file, told.message})
+    end
+  end)
+
+  it("names no file in what it finds in a script's examples, also with a validation file", function()
+    local held = box.write("held.jsonl", lines {example "a"})
+    local _, err = box.provider:prepare_data({example "b", '{"messages": ['}, {validation_path = held})
+    local told = err.report.errors[1]
+    assert.same({nil, 2}, {told.file, told.line})
+    assert.matches("example 2", tostring(err), 1, true)
+  end)
+
+  it("knows one answer in two spellings", function()
+    local report = assert(box.provider:prepare_data {path = box.write("a.jsonl",
+      lines {data.chat('{"role":"user","content":"1"}', '{"role":"assistant","content":"x"}'),
+        data.chat('{"role":"user","content":"2"}', '{"role":"assistant","content":"\\u0078"}')}), output = false})
+    assert.equal(1, report.rules.one_answer)
+  end)
 end)

@@ -120,6 +120,9 @@ local cases = {
     chat(user '"a | b |> c <| d |> <||> <|x> |x|> <|a b|>"', ANSWER)},
   {"special_token", "messages[1].content", chat(USER, '{"role":"assistant","content":§"| <|endoftext|>"}'), GOOD},
   {"special_token", "messages[0].content", chat(user '§"\\u003c|fim_suffix|\\u003E"', ANSWER), GOOD},
+  {"special_token", "messages[0].content", chat(user '§"<|im_\\u0073tart|>"', ANSWER),
+    chat(user '"\\\\u003c|im_start|>"', ANSWER)},
+  {"special_token", "messages[0].content", chat(user '§"<\\u007cim_start|>"', ANSWER), GOOD},
   {"special_token", "messages[0].content[0].text", chat(user '[{"type":"text","text":§"<|end|>"}]', ANSWER), GOOD},
   {"reasoning", "messages[1].reasoning_content",
     chat(USER, '{"role":"assistant","reasoning_content":§"x","content":"y"}'), GOOD},
@@ -284,7 +287,7 @@ describe("a rule", function()
   it("has a case here, or is of a file or a set", function()
     local elsewhere = {too_many_values = 1, too_long = 1, blank_line = 1, example = 1, record = 1, lost = 1,
       too_heavy = 1, bom = 1, changed = 1, service_format = 1, min_examples = 1, max_examples = 1, max_bytes = 1,
-      duplicate_example = 1, leaked_validation = 1, one_answer = 1}
+      duplicate_example = 1, leaked_validation = 1, validation_file = 1, one_answer = 1}
     local other_formats = {last_user = 1, empty_completion = 1} -- rules_formats_spec.lua
     local covered = {}
     for _, case in ipairs(cases) do covered[case[1]] = true end

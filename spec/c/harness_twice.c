@@ -171,20 +171,28 @@ static void hashes_few(void) {
   ft_twice_free(&t);
 }
 
-/* A file that is cut short meanwhile: no more duplicates than there are, and no harm */
-static void cut_short(void) {
+/* A file that is cut short meanwhile, or written anew: that is told, and nothing is made up */
+static void changed(int cut) {
   ft_twice t;
+  long told = 0;
   make_lines(3);
   int fd = write_lines(lines.text.len);
   ft_twice_init(&t, 1, plain_alloc, NULL);
   ft_twice_places(&t, 1, fd);
+  check(&tally, !ft_twice_changed(&t), "changed too early");
   for (size_t i = 0; i < LINES; i++) {
-    if (i == LINES / 2)
+    if (i == LINES / 2 && cut)
       check(&tally, ftruncate(fd, (off_t)lines.at[LINES / 4] + 3) == 0, "not cut");
+    else if (i == LINES / 2)
+      for (size_t k = 0; k < LINES; k++)
+        check(&tally, pwrite(fd, "[\"another\"]", 11, (off_t)lines.at[k]) == 11, "not written");
     scan_line(i);
     int added = ft_twice_add(&t, &first.e, (long long)lines.at[i]);
-    check(&tally, added == 1 || (added == 0 && was_before(i)), "made up");
+    told += added == FT_TWICE_CHANGED;
+    check(&tally, added != 0 || was_before(i), "made up");
+    check(&tally, added >= 0 || (added == FT_TWICE_CHANGED && i >= LINES / 2), "another failure");
   }
+  check(&tally, told > 0 && ft_twice_changed(&t), "nobody was told");
   close(fd);
   ft_twice_free(&t);
 }
@@ -225,7 +233,8 @@ int main(int argc, char **argv) {
   twice(20, 1);
   twice(3, 2);
   hashes_few();
-  cut_short();
+  changed(0);
+  changed(1);
   twice_without_memory();
   ft_buf_free(&lines.text);
   check(&tally, memory.live == 0, "memory was kept");
