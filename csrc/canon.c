@@ -1,5 +1,5 @@
 /*
-** canon.c: strings are hashed from the text as it stands, 32 bytes a step; only behind a
+** canon.c: strings are hashed from the text as it stands, 16 bytes a step; only behind a
 ** backslash they are spelled out into a small buffer first. What a container holds is folded
 ** into its frame as the nodes come, so one pass over them does; members are added up, so that
 ** their order does not show.
@@ -59,26 +59,10 @@ static inline uint64_t load(const char *p) {
   return w;
 }
 
-/* A string under way: two states take 16 bytes in turn, since each step waits for the one before */
-typedef struct Text {
-  ft_hash h, other;
-  uint64_t n; /* bytes they were given */
-} Text;
-
-enum { STEP = 32 };
-
-static inline Text text_begin(ft_hash h) {
-  Text t = {h, {h.b ^ K5, h.a ^ K3}, 0};
-  return t;
-}
-
-/* Whole steps; answers how far it came */
-static inline const char *text_steps(Text *t, const char *p, const char *end) {
-  for (; end - p >= STEP; p += STEP, t->n += STEP) {
-    t->h = absorb(t->h, load(p), load(p + 8));
-    t->other = absorb(t->other, load(p + 16), load(p + 24));
-  }
-  return p;
+static inline ft_hash blocks(ft_hash h, const char *p, const char *end) {
+  for (; end - p >= 16; p += 16)
+    h = absorb(h, load(p), load(p + 8));
+  return h;
 }
 
 typedef struct Words {
@@ -97,20 +81,16 @@ static inline Words words(const char *p, size_t n, const char *readable) {
   return w;
 }
 
-static inline ft_hash ended(ft_hash h, uint64_t n, int type) {
-  return absorb(h, n ^ K3, (uint64_t)type ^ K4);
+/* The last n < 16 bytes */
+static inline ft_hash rest(ft_hash h, const char *p, size_t n, const char *readable) {
+  if (n == 0)
+    return h;
+  Words w = words(p, n, readable);
+  return absorb(h, w.x, w.y);
 }
 
-/* The last n < STEP bytes; `readable` as of words() */
-static inline ft_hash text_end(const Text *t, const char *p, size_t n, const char *readable,
-                               int type) {
-  ft_hash h = t->n > 0 ? join(t->h, t->other) : t->h;
-  for (size_t left = n, some; left > 0; p += some, left -= some) {
-    some = left < 16 ? left : 16;
-    Words w = words(p, some, readable);
-    h = absorb(h, w.x, w.y);
-  }
-  return ended(h, t->n + n, type);
+static inline ft_hash ended(ft_hash h, uint64_t n, int type) {
+  return absorb(h, n ^ K3, (uint64_t)type ^ K4);
 }
 
 /* Of four hexadecimal digits, all at once: a letter's low bits are 9 short of what it means */
@@ -166,6 +146,7 @@ static inline char *put_escape(char *out, const char **p) {
 }
 
 enum {
+  STEP = 32,   /* bytes copied at a time */
   SPELL = 512, /* bytes of a string that are spelled out at a time */
   SLACK = STEP /* may be written behind them: a last escape, or more of a run than counts */
 };
@@ -202,9 +183,9 @@ static inline char *put_run(char *out, const char *room, const char **p, const c
   return *p = s, out;
 }
 
-static ft_hash spelled(ft_hash seed, const char *p, const char *end) {
+static ft_hash spelled(ft_hash h, const char *p, const char *end) {
   char buf[SPELL + SLACK], *out = buf;
-  Text t = text_begin(seed);
+  uint64_t n = 0;
   for (;;) {
     while (p < end && out < buf + SPELL) {
       if (*p == '\\')
@@ -212,12 +193,14 @@ static ft_hash spelled(ft_hash seed, const char *p, const char *end) {
       else
         out = put_run(out, buf + SPELL, &p, end);
     }
-    const char *rest = text_steps(&t, buf, out);
-    size_t left = (size_t)(out - rest);
+    size_t have = (size_t)(out - buf), whole = have & ~(size_t)15;
+    h = blocks(h, buf, buf + whole);
+    n += have;
     if (p == end)
-      return text_end(&t, rest, left, buf + sizeof buf, '"');
-    memcpy(buf, rest, left);
-    out = buf + left;
+      return ended(rest(h, buf + whole, have - whole, buf + sizeof buf), n, '"');
+    memcpy(buf, buf + whole, 16);
+    out = buf + have - whole;
+    n -= have - whole;
   }
 }
 
@@ -225,9 +208,9 @@ static ft_hash scalar(ft_hash seed, const ft_example *e, const ft_node *node) {
   const char *p = e->s + node->at, *end = p + node->n;
   if (node->flags & FT_NODE_ESCAPED)
     return spelled(seed, p, end);
-  Text t = text_begin(seed);
-  p = text_steps(&t, p, end);
-  return text_end(&t, p, (size_t)(end - p), e->s + e->n, node->type);
+  ft_hash h = blocks(seed, p, end);
+  h = rest(h, end - node->n % 16, node->n % 16, e->s + e->n);
+  return ended(h, node->n, node->type);
 }
 
 /* ---- containers ---- */
