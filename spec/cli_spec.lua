@@ -143,6 +143,13 @@ describe("the command", function()
       assert.matches("HTTP 401", err)
       assert.not_matches("sk-wrong", err, 1, true)
       assert.not_matches("6789", err, 1, true)
+      for _, line in ipairs {"finetune doctor", "finetune doctor --json", "FINE_TUNE_DEBUG=1 finetune jobs"} do
+        local status, out, told = cli.run(line, {OPENAI_API_KEY = "sk-wrong-key-0123456789"})
+        assert.equal(3, status, line)
+        assert.matches("Incorrect API key provided: [redacted]", out .. told, 1, true)
+        assert.not_matches("6789", out .. told, 1, true)
+        assert.not_matches("sk-wrong", out .. told, 1, true)
+      end
     end)
 
     it("a network ends with 4", function()

@@ -150,7 +150,7 @@ local function look_at_service(list, ui)
   if ok then
     finding(list, what, "ok", ("answers in %.0f ms, and takes the key"):format((core.now() - began) * 1000))
   elseif type(err) == "table" then
-    finding(list, what, "error", err.message, errors.next_step(err))
+    finding(list, what, "error", errors.words(err), errors.next_step(err))
   else
     error(err, 0)
   end
