@@ -107,8 +107,8 @@ local function run_all(ui, tracks, options, view)
   local functions, left = {}, #tracks
   for i, track in ipairs(tracks) do
     functions[i] = function()
+      local _ <close> = setmetatable({}, {__close = function() left = left - 1 end}) -- also where it raises
       track:follow(options, #tracks == 1)
-      left = left - 1
     end
   end
   if #tracks == 1 and not ui.json then
