@@ -286,12 +286,19 @@ describe("the command", function()
       ["return {"] = "is no Lua",
       ["\27Lua"] = "is no Lua",
       ["return 1"] = "returns no table",
+      ["while true do end"] = "it does not end",
       ["return {default = 'openai'}"] = "is no profile",
       ["return {default = {provider = 'openai', colour = 'red'}}"] = "unknown setting of openai 'colour'",
     } do
       it(("says what is wrong with %q"):format(text), function()
         profile(text)
-        assert.truthy(failed(3, "finetune jobs"):find(words, 1, true))
+        local err = failed(3, "finetune jobs")
+        assert.truthy(err:find(words, 1, true))
+        assert.truthy(err:find("next: edit " .. path, 1, true), err)
+        if words:find "unknown setting" then return end
+        local status, out = cli.run "finetune doctor --offline"
+        assert.equal(3, status)
+        assert.matches("error    settings .*\n *%-> edit .*provider together", out)
       end)
     end
 
