@@ -136,6 +136,16 @@ describe("finetune watch", function()
       assert.not_equal("cancelled", assert(provider:get_job(id)).status)
       provider:cancel_job(id)
     end)
+
+    it("says of many jobs for each provider how to watch them again", function()
+      if not shell.has "timeout" then return pending "there is no timeout" end
+      local ids = {}
+      for i = 1, 6 do ids[i] = create(30) end
+      local command = "timeout --preserve-status --signal=INT 1 " .. shell.quote(clis.path)
+      local _, _, err = cli.run(command .. " --provider openai watch", {FINE_TUNE_PROVIDER = "local"})
+      assert.matches("%d+ jobs go on. To watch them again:\n  finetune %-%-provider openai watch\n", err)
+      for _, id in ipairs(ids) do provider:cancel_job(id) end
+    end)
   end)
 
   it("loses no SIGINT, whenever it comes", function()
