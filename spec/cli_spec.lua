@@ -122,7 +122,8 @@ describe("the command", function()
     end
 
     for _, words in ipairs {"--api-key sk-test-123", "--key=abc", "--token abc", "--openai-api-key=x",
-        "--base-url https://user:pass@example.com/v1", "status sk-0123456789abcdefghij"} do
+        "--base-url https://user:pass@example.com/v1", "status sk-0123456789abcdefghij",
+        "--set extra.wandb_api_key=abc", "--set=hub-token=abc"} do
       it(("takes no key: `%s`"):format(words), function()
         local err = failed(2, "finetune jobs " .. words)
         assert.matches("a key on the command line is not accepted", err, 1, true)

@@ -139,11 +139,22 @@ local function names_key(option)
   return false
 end
 
+-- Of another service's, say: --set extra.wandb_api_key=…; eos_token is none
+local SETTINGS = {"key$", "secret$", "password$", "apitoken$", "authtoken$", "accesstoken$", "hubtoken$", "hftoken$"}
+
+local function sets_key(word, before)
+  local name = word:match "^%-%-set=([%w_.-]+)=" or before == "--set" and word:match "^([%w_.-]+)="
+  for _, pattern in ipairs(name and SETTINGS or {}) do
+    if name:lower():gsub("[_-]", ""):find(pattern) then return true end
+  end
+  return false
+end
+
 -- A key is seen by everybody on the machine (ps), and stays in the shell's history
 local function refuse_keys(args)
-  for _, word in ipairs(args) do
+  for i, word in ipairs(args) do
     local url = word:match "^%a[%w+.-]*://[^/]*@" or word:match "^%-%-[%w-]+=%a[%w+.-]*://[^/]*@"
-    if names_key(word) or word:find "^sk%-[%w_-]+$" and #word >= 20 or url then
+    if names_key(word) or sets_key(word, args[i - 1]) or word:find "^sk%-[%w_-]+$" and #word >= 20 or url then
       errors.advise("usage", "export the provider's variable instead: finetune providers   (says which one)",
         "a key on the command line is not accepted: everybody on this machine can read it there (ps), and it stays in "
         .. "the shell's history")
