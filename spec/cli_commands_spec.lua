@@ -247,6 +247,18 @@ describe("the command", function()
       assert.matches("HTTP 404.*next: finetune files", failed(4, "finetune rm " .. id))
     end)
 
+    it("that were done before one failed are told in JSON, too", function()
+      clis.write(tmp .. "/broken.bin", "abc")
+      local status, out, err = cli.run "finetune upload train.jsonl broken.bin --json"
+      assert.equal(4, status)
+      local id = assert(core.decode(out)).files[1].id
+      assert.equal("broken.bin", core.decode(err).error.thing)
+      status, out = cli.run(("finetune rm %s %s --json"):format(id, id))
+      assert.equal(4, status)
+      assert.same({id}, {core.decode(out).deleted[1].id})
+      assert.equal("", (select(2, cli.run(("finetune rm %s --json"):format(id)))))
+    end)
+
     it("write over nothing unasked", function()
       local err = failed(2, ("finetune download %s -o train.jsonl"):format(file.id))
       assert.matches("train.jsonl is there already\n  next: .*%-%-force", err)

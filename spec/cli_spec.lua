@@ -101,7 +101,16 @@ describe("the command", function()
     for line, words in pairs {
       ["finetune job"] = "unknown command 'job'\n  next: did you mean 'jobs'?",
       ["finetune jobs --al"] = "finetune jobs: unknown option '--al'\n  next: did you mean '--all'?",
-      ["finetune jobs --timeout soon"] = "'soon' is no number",
+      ["finetune jobs --timeout soon"] = "'soon' is no time",
+      ["finetune jobs --timeout 0"] = "'0' is no time: seconds, from 0.001 to 1000000\n  next: finetune jobs --help",
+      ["finetune watch ftjob-42 --interval 0"] = "'0' is no time",
+      ["finetune events ftjob-42 --last 1.5"] = "'1.5' is no whole number of at least 1",
+      ["finetune evaluate tiny-chat-1 valid.jsonl --concurrency 0"] = "'0' is no whole number of at least 1",
+      ["finetune check valid.jsonl --show 0.5"] = "'0.5' is no whole number",
+      ["finetune watch ''"] = "ID is empty\n  next: finetune watch --help",
+      ["finetune rm ' '"] = "ID is empty",
+      ["finetune inventory ''"] = "DIR is empty",
+      ["finetune prepare valid.jsonl -o ''"] = "--output is empty",
       ["finetune status"] = "finetune status: missing argument 'ID'\n  next: finetune status --help",
       ["finetune completion tcsh"] = "must be one of 'bash', 'zsh', 'fish'",
       ["finetune status --provider a --provider b x"] = "works with one provider",
@@ -113,7 +122,8 @@ describe("the command", function()
     end
 
     for _, words in ipairs {"--api-key sk-test-123", "--key=abc", "--token abc", "--openai-api-key=x",
-        "--base-url https://user:pass@example.com/v1", "status sk-0123456789abcdefghij"} do
+        "--base-url https://user:pass@example.com/v1", "status sk-0123456789abcdefghij",
+        "--set extra.wandb_api_key=abc", "--set=hub-token=abc"} do
       it(("takes no key: `%s`"):format(words), function()
         local err = failed(2, "finetune jobs " .. words)
         assert.matches("a key on the command line is not accepted", err, 1, true)
@@ -143,6 +153,13 @@ describe("the command", function()
       assert.matches("HTTP 401", err)
       assert.not_matches("sk-wrong", err, 1, true)
       assert.not_matches("6789", err, 1, true)
+      for _, line in ipairs {"finetune doctor", "finetune doctor --json", "FINE_TUNE_DEBUG=1 finetune jobs"} do
+        local status, out, told = cli.run(line, {OPENAI_API_KEY = "sk-wrong-key-0123456789"})
+        assert.equal(3, status, line)
+        assert.matches("Incorrect API key provided: [redacted]", out .. told, 1, true)
+        assert.not_matches("6789", out .. told, 1, true)
+        assert.not_matches("sk-wrong", out .. told, 1, true)
+      end
     end)
 
     it("a network ends with 4", function()
@@ -270,12 +287,19 @@ describe("the command", function()
       ["return {"] = "is no Lua",
       ["\27Lua"] = "is no Lua",
       ["return 1"] = "returns no table",
+      ["while true do end"] = "it does not end",
       ["return {default = 'openai'}"] = "is no profile",
       ["return {default = {provider = 'openai', colour = 'red'}}"] = "unknown setting of openai 'colour'",
     } do
       it(("says what is wrong with %q"):format(text), function()
         profile(text)
-        assert.truthy(failed(3, "finetune jobs"):find(words, 1, true))
+        local err = failed(3, "finetune jobs")
+        assert.truthy(err:find(words, 1, true))
+        assert.truthy(err:find("next: edit " .. path, 1, true), err)
+        if words:find "unknown setting" then return end
+        local status, out = cli.run "finetune doctor --offline"
+        assert.equal(3, status)
+        assert.matches("error    settings .*\n *%-> edit .*provider together", out)
       end)
     end
 

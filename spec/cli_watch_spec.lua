@@ -98,6 +98,16 @@ describe("finetune watch", function()
       assert.equal(1, (cli.run(line_of {stopped, bad, "ftjob-nobody"})))
     end)
 
+    it("ends with what went wrong in the command itself, too", function()
+      local lua = tmp .. "/broken"
+      shell.must(("mkdir -p %s && cp -r %s/lua/finetune %s/"):format(lua, shell.root, lua))
+      shell.must("sed -i 's/^local function follow(self, options)/& error [[broken]]/' finetune/cli/follow.lua",
+        {cwd = lua})
+      local status, _, err = cli.run(("timeout 10 %s watch a b"):format(shell.quote(lua .. "/finetune/cli/finetune")))
+      assert.equal(1, status)
+      assert.matches("a mistake in the command itself: ", err, 1, true)
+    end)
+
     it("ends with 4 when --timeout comes first: the job goes on", function()
       local id = create(30)
       local status, _, err = cli.run(line_of({id}, "--timeout 0.3"))
@@ -125,6 +135,16 @@ describe("finetune watch", function()
         .. "\n  to cancel it:      finetune cancel " .. id, err, 1, true)
       assert.not_equal("cancelled", assert(provider:get_job(id)).status)
       provider:cancel_job(id)
+    end)
+
+    it("says of many jobs for each provider how to watch them again", function()
+      if not shell.has "timeout" then return pending "there is no timeout" end
+      local ids = {}
+      for i = 1, 6 do ids[i] = create(30) end
+      local command = "timeout --preserve-status --signal=INT 1 " .. shell.quote(clis.path)
+      local _, _, err = cli.run(command .. " --provider openai watch", {FINE_TUNE_PROVIDER = "local"})
+      assert.matches("%d+ jobs go on. To watch them again:\n  finetune %-%-provider openai watch\n", err)
+      for _, id in ipairs(ids) do provider:cancel_job(id) end
     end)
   end)
 

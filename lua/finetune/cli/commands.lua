@@ -4,7 +4,7 @@
 --
 --   name, summary, more (sentences), args and options (below), examples, json (what --json writes, with the kinds of
 --   fields.lua that are in it), module ("cmd/NAME.lua"), run (the function in it; else "run")
---   args:    {"NAME", words, many = "?" | "*" | "+", choices = {...}}
+--   args:    {"NAME", words, many = "?" | "*" | "+", choices = {...}, empty = true (may be)}
 --   options: {"-o --output", words, value = "FILE", number = true, choices = {...}, many = true, required = true}
 
 local M = {}
@@ -25,7 +25,7 @@ M.list = {
     args = {{"FILE", "paths; - is standard input", many = "+"}},
     options = {
       {"--format", "what the examples are (found out)", value = "F", choices = FORMATS},
-      {"--show", "so many findings of each rule (3)", value = "N", number = true},
+      {"--show", "so many findings of each rule (3)", value = "N", number = "whole"},
     },
     examples = {"finetune check train.jsonl", "finetune check train.jsonl valid.jsonl --provider together --json"},
     json = {"{provider, files: paths, ok: no errors?, report}", "report"}},
@@ -48,7 +48,7 @@ M.list = {
       {"--max-tokens", "the same by tokens", value = "N", number = true},
       {"--model", "what it is for: tokens of its vocabulary, cost", value = "M"},
       {"--exact", "fetch the vocabulary of --model where it is not here"},
-      {"--show", "so many findings of each rule (3)", value = "N", number = true},
+      {"--show", "so many findings of each rule (3)", value = "N", number = "whole"},
       {"--force", "even where there is such a file already"},
     },
     examples = {"finetune prepare train.jsonl -o ready.jsonl --validation 0.2 --shuffle 7",
@@ -89,7 +89,7 @@ M.list = {
       .. "5 when one was cancelled.",
     args = {{"ID", "ids; PROVIDER/ID for those of another provider", many = "*"}},
     options = {{"--interval", "seconds between two looks (else 1 at first, then up to 10)", value = "SECONDS",
-      number = true}},
+      number = "seconds"}},
     examples = {"finetune watch ftjob-42", "finetune watch openai/ftjob-42 --interval 0.1 --no-color"},
     json = {"a line for every event, {job: id, provider, event}; at the end of each job one more, {job}, or {job: id, "
       .. "provider, error, exit} where it could not be watched", "event", "job"}},
@@ -97,7 +97,7 @@ M.list = {
   job_command("pause", "Pause a job, where the service can.", nil, "then"),
   job_command("resume", "Go on with a paused job.", nil, "then"),
   {name = "events", module = "events", summary = "Show what a job has said, oldest first.", args = {JOB},
-    options = {{"--last", "only the last N", value = "N", number = true}},
+    options = {{"--last", "only the last N", value = "N", number = "count"}},
     examples = {"finetune events ftjob-42", "finetune events ftjob-42 --last 3 --json"},
     json = {"{job: id, provider, events: [event]}", "event"}},
   {name = "metrics", module = "metrics", summary = "Show a job's loss curve.",
@@ -148,10 +148,10 @@ M.list = {
     examples = {"finetune model rm MODEL-42", "finetune model rm MODEL-42 --json"},
     json = {"what was deleted", "deleted"}},
   {name = "sample", module = "sample", summary = "Ask a model.",
-    args = {{"MODEL", "the model's id"}, {"TEXT", "the question; - reads it from standard input"}},
+    args = {{"MODEL", "the model's id"}, {"TEXT", "the question; - reads it from standard input", empty = true}},
     options = {
-      {"--system", "instructions that go before it", value = "TEXT"},
-      {"--max-tokens", "the answer's length at most", value = "N", number = true},
+      {"--system", "instructions that go before it", value = "TEXT", empty = true},
+      {"--max-tokens", "the answer's length at most", value = "N", number = "count"},
       {"--temperature", "0: always the same answer, as far as the service can", value = "T", number = true},
     },
     examples = {"finetune sample MODEL-42 'Where is my invoice?'",
@@ -161,9 +161,9 @@ M.list = {
     args = {{"MODEL", "the model's id"}, {"FILE", "JSONL of chat examples"}},
     options = {
       {"--against", "another model, asked the same", value = "BASE"},
-      {"--limit", "only the first N examples", value = "N", number = true},
-      {"--concurrency", "so many questions at a time (4)", value = "N", number = true},
-      {"--max-tokens", "the answers' length at most", value = "N", number = true},
+      {"--limit", "only the first N examples", value = "N", number = "count"},
+      {"--concurrency", "so many questions at a time (4)", value = "N", number = "count"},
+      {"--max-tokens", "the answers' length at most", value = "N", number = "count"},
     },
     examples = {"finetune evaluate MODEL-42 valid.jsonl --limit 5",
       "finetune evaluate MODEL-42 valid.jsonl --against tiny-chat-1 --limit 2 --json"},

@@ -16,6 +16,7 @@ local text = require "finetune.cli.text"
 local M = {}
 
 local MOST = 1024 * 1024 -- bytes of the file
+local STEPS = 10000000 -- instructions that it may take: a table takes few, and a loop without end is no table
 local SECRET = {"key", "token", "secret", "password", "authorization", "credential"}
 
 -- ---- the file ----
@@ -60,12 +61,17 @@ end
 
 local function run_file(path, source)
   local chunk, why = load(source, "=config.lua", "t", {})
-  if not chunk then errors.fail("config", "%s is no Lua: %s", path, text.clean(why)) end
-  local ok, doc = pcall(chunk)
+  local advice = "edit " .. text.shell_word(path)
+  if not chunk then errors.advise("config", advice, "%s is no Lua: %s", path, text.clean(why)) end
+  local thread = coroutine.create(chunk)
+  debug.sethook(thread, function() error("it does not end", 0) end, "", STEPS)
+  local ok, doc = coroutine.resume(thread)
   if not ok then
-    errors.fail("config", "%s: %s (it is a table; there are no functions to call)", path, text.clean(doc))
+    errors.advise("config", advice, "%s: %s (it is a table; there are no functions to call)", path, text.clean(doc))
   end
-  if type(doc) ~= "table" then errors.fail("config", "%s returns no table: it is `return {default = {...}}`", path) end
+  if type(doc) ~= "table" then
+    errors.advise("config", advice, "%s returns no table: it is `return {default = {...}}`", path)
+  end
   return doc
 end
 
@@ -80,7 +86,8 @@ function M.read()
   check_mode(path, doc)
   for name, profile in pairs(doc) do
     if type(name) ~= "string" or type(profile) ~= "table" then
-      errors.fail("config", "%s: '%s' is no profile, a table such as {provider = \"openai\"}", path, tostring(name))
+      errors.advise("config", "edit " .. text.shell_word(path),
+        "%s: '%s' is no profile, a table such as {provider = \"openai\"}", path, tostring(name))
     end
   end
   return doc
@@ -110,7 +117,7 @@ function M.names(args)
   if args.provider and #args.provider > 0 then return args.provider end
   local env, profile = os.getenv "FINE_TUNE_PROVIDER", M.profile(args.profile)
   if profile.provider ~= nil and type(profile.provider) ~= "string" then
-    errors.fail("config", "%s: provider must be a name", M.path())
+    errors.advise("config", "edit " .. text.shell_word(M.path()), "%s: provider must be a name", M.path())
   end
   if args.profile and profile.provider then return {profile.provider} end
   if env and env ~= "" then return {env} end

@@ -101,7 +101,7 @@ local function why(err)
 end
 
 -- The library speaks to programs; and services quote the ends of a key that they do not take
-local function message_of(err)
+function M.words(err)
   local message = text.clean(err.message or err)
   return (message:gsub(", or give api_key to create_provider", ""):gsub("[%w_-]*%*%*%*+[%w_-]*", "[redacted]"))
 end
@@ -119,7 +119,7 @@ function M.lines(command, err)
   local head = {"finetune"}
   if command then head[#head + 1] = command end
   if err.thing then head[#head + 1] = text.clean(err.thing) end
-  local lines = {("%s: %s"):format(table.concat(head, " "), message_of(err))}
+  local lines = {("%s: %s"):format(table.concat(head, " "), M.words(err))}
   local because, next_step = why(err), M.next_step(err)
   if because then
     lines[#lines + 1] = ("  why:  %s%s"):format(err.provider and text.clean(err.provider) .. ", " or "", because)
@@ -131,7 +131,7 @@ end
 -- The same for programs
 function M.document(command, err)
   err = as_table(err)
-  return {error = {command = command, kind = err.kind, message = message_of(err), provider = err.provider, op = err.op,
+  return {error = {command = command, kind = err.kind, message = M.words(err), provider = err.provider, op = err.op,
     status = err.status, code = err.code and tostring(err.code), param = err.param, request_id = err.request_id,
     thing = err.thing, next = M.next_step(err)}, exit = M.code(err)}
 end

@@ -122,7 +122,10 @@ end
 function Track:follow(options, with_metrics)
   local ok, err = pcall(follow, self, options)
   if not ok then
-    if type(err) ~= "table" then error(err, 0) end
+    if type(err) ~= "table" then
+      self.done = true
+      error(err, 0)
+    end
     self.err = unheard(self, err) or err
   end
   if with_metrics and ok then pcall(ask_metrics, self) end

@@ -18,7 +18,7 @@ end
 local function with_traceback(err)
   if not DEBUG then return err end
   local text = require "finetune.cli.text"
-  io.stderr:write(text.clean(debug.traceback(tostring(err), 2), true), "\n")
+  io.stderr:write(text.clean(debug.traceback(errors.words {message = tostring(err)}, 2), true), "\n")
   return err
 end
 

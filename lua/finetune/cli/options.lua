@@ -19,7 +19,7 @@ local GLOBAL = {
   {"--json", "write JSON, for programs"},
   {"--quiet", "no progress and no notes"},
   {"--no-color", "no colours ($NO_COLOR does the same)"},
-  {"--timeout", "seconds for each request; of watch: for all of it", value = "SECONDS", number = true},
+  {"--timeout", "seconds for each request; of watch: for all of it", value = "SECONDS", number = "seconds"},
 }
 
 local function number(value)
@@ -28,11 +28,45 @@ local function number(value)
   return nil, ("'%s' is no number"):format(value)
 end
 
+-- What spec.number says that it must be -> converter
+local NUMBERS = {[true] = number}
+
+function NUMBERS.whole(value)
+  local n = number(value)
+  if math.type(n) == "integer" then return n end
+  return nil, ("'%s' is no whole number"):format(value)
+end
+
+function NUMBERS.count(value)
+  local n = number(value)
+  if math.type(n) == "integer" and n > 0 then return n end
+  return nil, ("'%s' is no whole number of at least 1"):format(value)
+end
+
+function NUMBERS.seconds(value)
+  local n = number(value)
+  if n and n >= 0.001 and n <= 1e6 then return n end
+  return nil, ("'%s' is no time: seconds, from 0.001 to 1000000"):format(value)
+end
+
+-- A variable of a script that is not set: a name of nothing, which no command means
+local function named(what)
+  return function(value)
+    if value:find "%S" then return value end
+    return nil, ("%s is empty"):format(what)
+  end
+end
+
 local function add_option(parser, spec)
   local element
   if spec.value then
     element = parser:option(spec[1]):argname(spec.value)
-    if spec.number then element:convert(number) end
+    local name = spec[1]:match "%-%-%S+"
+    if spec.number then
+      element:convert(NUMBERS[spec.number])
+    elseif not spec.choices and not spec.empty then
+      element:convert(named(name))
+    end
     if spec.choices then element:choices(spec.choices) end
     if spec.many then element:count "*" end
     if spec.required then element:count(1) end
@@ -45,7 +79,7 @@ end
 local function add_argument(parser, spec)
   local element = parser:argument(spec[1]):target(spec[1]:lower()):argname(spec[1]):description(spec[2])
   if spec.many then element:args(spec.many) end
-  if spec.choices then element:choices(spec.choices) end
+  if spec.choices then element:choices(spec.choices) elseif not spec.empty then element:convert(named(spec[1])) end
 end
 
 -- What stands below the options: examples, and what --json writes
@@ -105,11 +139,22 @@ local function names_key(option)
   return false
 end
 
+-- Of another service's, say: --set extra.wandb_api_key=…; eos_token is none
+local SETTINGS = {"key$", "secret$", "password$", "apitoken$", "authtoken$", "accesstoken$", "hubtoken$", "hftoken$"}
+
+local function sets_key(word, before)
+  local name = word:match "^%-%-set=([%w_.-]+)=" or before == "--set" and word:match "^([%w_.-]+)="
+  for _, pattern in ipairs(name and SETTINGS or {}) do
+    if name:lower():gsub("[_-]", ""):find(pattern) then return true end
+  end
+  return false
+end
+
 -- A key is seen by everybody on the machine (ps), and stays in the shell's history
 local function refuse_keys(args)
-  for _, word in ipairs(args) do
+  for i, word in ipairs(args) do
     local url = word:match "^%a[%w+.-]*://[^/]*@" or word:match "^%-%-[%w-]+=%a[%w+.-]*://[^/]*@"
-    if names_key(word) or word:find "^sk%-[%w_-]+$" and #word >= 20 or url then
+    if names_key(word) or sets_key(word, args[i - 1]) or word:find "^sk%-[%w_-]+$" and #word >= 20 or url then
       errors.advise("usage", "export the provider's variable instead: finetune providers   (says which one)",
         "a key on the command line is not accepted: everybody on this machine can read it there (ps), and it stays in "
         .. "the shell's history")

@@ -2,6 +2,7 @@
 -- where not, why.
 
 local finetune = require "finetune"
+local errors = require "finetune.cli.errors"
 local text = require "finetune.cli.text"
 
 local M = {}
@@ -78,7 +79,7 @@ end
 function M.ask(provider, params)
   local said, err = provider:estimate_cost(params)
   if said and type(said.total) == "number" then return said end
-  return nil, text.clean(err and err.message or "it says no total")
+  return nil, err and errors.words(err) or "it says no total"
 end
 
 -- "about 1.25 USD (250,000 tokens at 5 USD a million, of 2026-08-05)"

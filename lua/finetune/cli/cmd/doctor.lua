@@ -37,14 +37,16 @@ local function look_at_versions(list)
   finding(list, "finetune-run", "warning", "not beside core.so: `local` and `slurm` need it", "make, or make install")
 end
 
-local function look_at_config(list)
+local function look_at_config(list, args)
   local path = config.path()
-  if not path or not core.file_info(path) then
+  if not args.profile and (not path or not core.file_info(path)) then
     return finding(list, "settings", "note", ("no %s: the environment alone counts"):format(path or "HOME"))
   end
-  local ok, err = pcall(config.read)
+  local ok, err = pcall(config.profile, args.profile)
   if ok then return finding(list, "settings", "ok", path) end
-  finding(list, "settings", "error", err.message or tostring(err), err.next)
+  if not errors.is_failure(err) then error(err, 0) end
+  finding(list, "settings", "error", err.message, err.next)
+  config.profile = function() return {} end -- the rest is looked at as if there were none
 end
 
 -- tiktoken's own convention
@@ -150,7 +152,7 @@ local function look_at_service(list, ui)
   if ok then
     finding(list, what, "ok", ("answers in %.0f ms, and takes the key"):format((core.now() - began) * 1000))
   elseif type(err) == "table" then
-    finding(list, what, "error", err.message, errors.next_step(err))
+    finding(list, what, "error", errors.words(err), errors.next_step(err))
   else
     error(err, 0)
   end
@@ -160,7 +162,7 @@ end
 function M.run(ui, args)
   local list = {}
   look_at_versions(list)
-  look_at_config(list)
+  look_at_config(list, args)
   look_at_providers(list, args)
   local url = not args.offline and look_at_service(list, ui) or nil
   look_at_clock(list, url and url:match "^%a+://[^/]+" and url:match "^%a+://[^/]+" .. "/" or nil)

@@ -39,16 +39,24 @@ function M.send(ui, provider, path, args)
   return errors.check(file, err, path)
 end
 
+-- Closed, it writes the document {[name] = docs}: also where one of several failed, for what was done before that
+local function at_the_end(ui, name, docs)
+  return setmetatable({}, {__close = function(self)
+    if self.whole or #docs > 0 then ui:document {[name] = docs} end
+  end})
+end
+
 function M.upload(ui, args)
   local provider, docs = ui:provider(), core.array {}
   for _, path in ipairs(args.file) do M.check_file(path) end
   ui.interrupted = "The upload is stopped; no job was created."
+  local told <close> = at_the_end(ui, "files", docs)
   for i, path in ipairs(args.file) do
     local file = M.send(ui, provider, path, args)
     docs[i] = fields.document("file", file, {provider = provider.name})
     ui:line("%s  %s  %s", text.clean(file.id), text.clean(path), text.bytes(file.bytes))
   end
-  ui:document {files = docs}
+  told.whole = true
 end
 
 -- ---- download ----
@@ -97,13 +105,14 @@ end
 
 function M.rm(ui, args)
   local provider, docs = ui:provider(), core.array {}
+  local told <close> = at_the_end(ui, "deleted", docs)
   for i, id in ipairs(args.id) do
     local deleted, err = provider:delete_file(id)
     errors.check(deleted, err, id)
     docs[i] = fields.document("deleted", deleted, {provider = provider.name, id = id, deleted = true})
     ui:line("%s is deleted.", text.clean(id))
   end
-  ui:document {deleted = docs}
+  told.whole = true
 end
 
 return M

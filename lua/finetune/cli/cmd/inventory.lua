@@ -114,7 +114,7 @@ local PUT = {file = put_file, job = put_job, model = put_model}
 
 local function failure(failed, task, err)
   if type(err) ~= "table" or err.kind == "output" then error(err, 0) end
-  failed[#failed + 1] = {kind = task[1], id = task[2].id, op = err.op, message = text.clean(err.message)}
+  failed[#failed + 1] = {kind = task[1], id = task[2].id, op = err.op, message = errors.words(err)}
 end
 
 -- -> array of failures

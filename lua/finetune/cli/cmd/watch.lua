@@ -57,6 +57,18 @@ end
 
 -- ---- the end ----
 
+-- A line for each provider whose jobs go on
+local function again_all(ui, tracks)
+  local lines, told = {}, {}
+  for _, track in ipairs(tracks) do
+    if not track.done and not told[track.provider] then
+      told[track.provider] = true
+      lines[#lines + 1] = ("  finetune%s watch"):format(ui:again(track.provider))
+    end
+  end
+  return lines
+end
+
 -- For Ctrl-C: what goes on, and how to come back to it
 local function goes_on(ui, tracks)
   return function()
@@ -69,7 +81,9 @@ local function goes_on(ui, tracks)
         lines[#lines + 1] = ("  to cancel it:      %s cancel %s"):format(again, id)
       end
     end
-    if #lines > 15 then lines = {("%d jobs go on. To watch them again: finetune watch"):format(#lines // 3)} end
+    if #lines > 15 then
+      lines = {("%d jobs go on. To watch them again:"):format(#lines // 3), table.unpack(again_all(ui, tracks))}
+    end
     return #lines > 0 and table.concat(lines, "\n") or nil
   end
 end
@@ -107,8 +121,8 @@ local function run_all(ui, tracks, options, view)
   local functions, left = {}, #tracks
   for i, track in ipairs(tracks) do
     functions[i] = function()
+      local _ <close> = setmetatable({}, {__close = function() left = left - 1 end}) -- also where it raises
       track:follow(options, #tracks == 1)
-      left = left - 1
     end
   end
   if #tracks == 1 and not ui.json then
