@@ -150,7 +150,7 @@ describe("finetune watch", function()
 
   it("loses no SIGINT, whenever it comes", function()
     if not shell.has "timeout" then return pending "there is no timeout" end
-    local id, told = create(60), 0
+    local id, told = create(3600), 0
     -- so busy that it comes in the middle of something
     for i = 1, 20 do
       local line = "timeout --preserve-status --signal=INT -k 5 0.%03d %s watch --interval 0.001 %s"
