@@ -9,7 +9,6 @@ local wait = require "finetune.wait"
 
 local M = {}
 local methods = core.methods
-local await = wait.await
 
 local specs, op_names = {}, {} -- operation -> its parsed parameters; all operations
 for i, op in ipairs(core.ops) do
@@ -140,7 +139,7 @@ local start = M.start
 -- Starts it and waits -> its result. Where a wait is impossible nothing is started.
 function M.perform(self, op, params)
   wait.ready()
-  return await(start(self, op, params))
+  return wait.complete(start(self, op, params))
 end
 
 for _, op in ipairs(op_names) do
