@@ -1,7 +1,7 @@
 /*
 ** prepare.c: the default of the operation prepare_data, written like any
 ** provider's operation: against finetune.h, in steps that never take long. The
-** scratch table holds {dataset, next, progress}; `next` counts the examples of an array.
+** scratch table holds {dataset, next, began, progress}; `next` counts the examples of an array.
 */
 #include "prepare.h"
 
@@ -243,7 +243,7 @@ static double bytes_done(const ft_dataset *d, int end) {
 }
 
 static void push_counts(lua_State *L, const ft_dataset *d) {
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
   lua_pushinteger(L, (lua_Integer)d->examples);
   lua_setfield(L, -2, "examples");
   lua_pushinteger(L, (lua_Integer)d->rules.findings.errors);
@@ -252,7 +252,18 @@ static void push_counts(lua_State *L, const ft_dataset *d) {
   lua_setfield(L, -2, "warnings");
 }
 
-/* on_progress(bytes, all bytes or 0, {examples, errors, warnings}) */
+/* Into the table on top: in how many seconds all is read, if it goes on as it went so far */
+static void set_eta(lua_State *L, double now, double done, double all) {
+  if (all <= 0 || done <= 0)
+    return;
+  lua_getfield(L, FT_SCRATCH, "began");
+  double spent = now - lua_tonumber(L, -1);
+  lua_pushnumber(L, spent * (all - done) / done);
+  lua_setfield(L, -3, "eta");
+  lua_pop(L, 1);
+}
+
+/* on_progress(bytes, all bytes or 0, {examples, errors, warnings, eta}) */
 static void tell(lua_State *L, ft_call *c, const ft_api *api, const ft_dataset *d, int end) {
   if (lua_getfield(L, FT_PARAMS, "on_progress") == LUA_TFUNCTION) {
     int known = d->size > 0 && *api->state(c) != STATE_FIRST; /* an array's is not that file's */
@@ -260,6 +271,7 @@ static void tell(lua_State *L, ft_call *c, const ft_api *api, const ft_dataset *
     if (end && all < done)
       all = done;
     push_counts(L, d);
+    set_eta(L, api->now(), done, all);
     lua_setfield(L, FT_SCRATCH, "progress");
     api->progress(L, c, done, all);
   }
@@ -298,6 +310,8 @@ int ft_prepare_data(lua_State *L, ft_call *c) {
   const ft_api *api = ft_getapi(L);
   int *state = api->state(c);
   if (*state == STATE_NEW) {
+    lua_pushnumber(L, api->now());
+    lua_setfield(L, FT_SCRATCH, "began");
     if (begin(L, c, api) != FT_FAIL)
       return api->sleep(L, c,
                         0); /* never done at once: many small files in a row would starve others */
