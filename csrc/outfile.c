@@ -1,5 +1,7 @@
 #include "outfile.h"
 
+#include "fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -23,9 +25,13 @@ static int outfile_create(ft_outfile *f) {
     return ENOMEM;
   for (unsigned i = 0; i < 1000; i++) {
     snprintf(f->temp, room, "%s.%ld-%u.tmp", f->path, (long)getpid(), i);
-    f->fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (f->fd >= 0 || errno != EEXIST)
-      return f->fd >= 0 ? 0 : errno;
+    int fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    f->fd = ft_fd_own(fd);
+    int e = f->fd < 0 ? errno : 0;
+    if (fd >= 0 && e != 0)
+      unlink(f->temp);
+    if (e != EEXIST)
+      return e;
   }
   return EEXIST;
 }
