@@ -103,7 +103,7 @@ struct ft_engine {
   ft_call *running;   /* the innermost of them */
   unsigned round;     /* of the ready queue */
   int stepping, draining, hosted, seen_h1;
-  int raised; /* is there an FT_EU_RAISED? */
+  int raised;               /* is there an FT_EU_RAISED? */
   lua_Integer qhead, qtail; /* of FT_EU_QUEUE */
 };
 
