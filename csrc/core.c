@@ -5,6 +5,7 @@
 #include "dataset.h"
 #include "dataset_tokens.h"
 #include "ft.h"
+#include "prepare.h"
 
 #include <lualib.h>
 #include <string.h>
@@ -293,6 +294,10 @@ static const luaL_Reg core_functions[] = {{"register", ft_registry_register},
                                           {"wall", core_wall},
                                           {"versions", core_versions},
                                           {"dataset", core_dataset},
+                                          {"dataset_compare", ft_prepare_compare},
+                                          {"dataset_slice", ft_prepare_slice},
+                                          {"dataset_add", ft_prepare_add},
+                                          {"dataset_told", ft_prepare_told},
                                           {"rules", ft_dataset_rules},
                                           {NULL, NULL}};
 

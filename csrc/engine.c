@@ -3,6 +3,7 @@
 ** with its poll set, and the queues of calls and completions. It knows nothing of
 ** what calls and transfers do; step.c moves them.
 */
+#include "fd.h"
 #include "ft.h"
 
 #include <string.h>
@@ -250,6 +251,21 @@ static int engine_gc(lua_State *L) {
   return 0;
 }
 
+/* libcurl opens descriptors of its own, which cannot be moved: the host's places are held
+   meanwhile, as far as they are free */
+static CURLM *multi_new(void) {
+  int held[FT_FD_OURS], n = 0, fd;
+  while (n < FT_FD_OURS && (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0) {
+    held[n++] = fd;
+    if (fd >= FT_FD_OURS)
+      break;
+  }
+  CURLM *multi = curl_multi_init();
+  while (n > 0)
+    close(held[--n]);
+  return multi;
+}
+
 static void setup_multi(ft_engine *E) {
   curl_multi_setopt(E->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
   curl_multi_setopt(E->multi, CURLMOPT_SOCKETDATA, E);
@@ -290,7 +306,7 @@ void ft_engine_new(lua_State *L, const ft_api *api, void (*close)(lua_State *, f
   int e = ft_poll_open(&E->poll);
   if (e != 0)
     luaL_error(L, "finetune: no poll set: %s", strerror(e));
-  E->multi = curl_multi_init();
+  E->multi = multi_new();
   if (E->multi == NULL)
     luaL_error(L, "finetune: not enough memory for libcurl");
   setup_multi(E);

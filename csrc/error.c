@@ -170,7 +170,21 @@ static void insert_secret(lua_State *L, int secrets) {
   lua_rawseti(L, secrets, at);
 }
 
-enum { SECRET_LEAST = 4 }; /* shorter values would redact half of every sentence */
+enum {
+  SECRET_LEAST = 4, /* shorter values would redact half of every sentence */
+  WORD_LEAST = 8    /* the same of letters alone */
+};
+
+/* "none", "test", "local", "ollama": what people give for a key where a service wants none. A few
+   letters are a word, and redacting it would take that word out of our own sentences ("none of 1
+   examples is left"), while no service gives out keys that are so short and without a digit. What
+   is as short and no word (sk-1234) stays a secret. */
+static int is_word(const char *s, size_t n) {
+  size_t i = 0;
+  while (i < n && ((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z')))
+    i++;
+  return i == n && n < WORD_LEAST;
+}
 
 /* The value on top is a secret from now on, also as it stands in a URL; what is
    no string, or too short, is none. */
@@ -178,7 +192,7 @@ void ft_secret_add(lua_State *L, int secrets) {
   size_t n;
   const char *s = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
   secrets = lua_absindex(L, secrets);
-  if (s == NULL || n < SECRET_LEAST) {
+  if (s == NULL || n < SECRET_LEAST || is_word(s, n)) {
     lua_pop(L, 1);
     return;
   }

@@ -204,7 +204,6 @@ void ft_instance_open(lua_State *L);    /* [raise] metatables */
 /* luaprov.c, for registry.c: slots and facts of a provider that is a table */
 int ft_luaprov_run(lua_State *L, ft_call *c);
 void ft_openai_register(lua_State *L);
-int ft_prepare_data(lua_State *L, ft_call *c);
 
 /* ---- calls ---- */
 enum ft_call_uv {

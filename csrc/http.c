@@ -2,6 +2,7 @@
 ** http.c: what libcurl is told and what it tells: an easy handle set up for one
 ** transfer, and the callbacks that take its bytes (no Lua in them, ever).
 */
+#include "fd.h"
 #include "ft.h"
 
 #include <errno.h>
@@ -101,9 +102,9 @@ static curl_socket_t on_socket(void *ud, curlsocktype purpose, struct curl_socka
   (void)ud;
   (void)purpose;
 #ifdef SOCK_CLOEXEC
-  return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+  return ft_fd_own(socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol));
 #else
-  curl_socket_t s = socket(a->family, a->socktype, a->protocol);
+  curl_socket_t s = ft_fd_own(socket(a->family, a->socktype, a->protocol));
   if (s >= 0)
     fcntl(s, F_SETFD, FD_CLOEXEC);
   return s;

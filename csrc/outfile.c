@@ -1,5 +1,7 @@
 #include "outfile.h"
 
+#include "fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,17 +17,23 @@ static void outfile_forget(ft_outfile *f) {
   f->temp = f->path = NULL;
 }
 
+enum { MODE_NEW = 0666, MODE_BITS = 0777 }; /* of a new file, less the umask; of one that is kept */
+
 /* O_EXCL with the pid and a counter: never somebody else's file */
-static int outfile_create(ft_outfile *f) {
+static int outfile_create(ft_outfile *f, mode_t mode) {
   size_t room = strlen(f->path) + 64;
   f->temp = malloc(room);
   if (f->temp == NULL)
     return ENOMEM;
   for (unsigned i = 0; i < 1000; i++) {
     snprintf(f->temp, room, "%s.%ld-%u.tmp", f->path, (long)getpid(), i);
-    f->fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (f->fd >= 0 || errno != EEXIST)
-      return f->fd >= 0 ? 0 : errno;
+    int fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    f->fd = ft_fd_own(fd);
+    int e = f->fd < 0 ? errno : 0;
+    if (fd >= 0 && e != 0)
+      unlink(f->temp);
+    if (e != EEXIST)
+      return e;
   }
   return EEXIST;
 }
@@ -35,12 +43,16 @@ int ft_outfile_open(ft_outfile *f, const char *path) {
   f->fd = -1;
   f->temp = NULL;
   f->path = NULL;
-  if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* known now, not after an hour's download */
+  int replaced = stat(path, &st) == 0;
+  mode_t mode = replaced ? st.st_mode & MODE_BITS : MODE_NEW;
+  if (replaced && !S_ISREG(st.st_mode)) /* known now, not after an hour's download */
     return S_ISDIR(st.st_mode) ? EISDIR : EOPNOTSUPP;
   f->path = strdup(path);
-  int e = f->path == NULL ? ENOMEM : outfile_create(f);
+  int e = f->path == NULL ? ENOMEM : outfile_create(f, mode);
   if (e != 0)
     outfile_forget(f);
+  else if (replaced) /* whatever the umask is; where there are no modes none is lost */
+    fchmod(f->fd, mode);
   return e;
 }
 

@@ -2,8 +2,9 @@
 ** outfile.h: a file that appears whole or not at all: written under a temporary
 ** name in the same directory, flushed to the disk, then renamed. No Lua, no
 ** allocation but the one of its name; every function answers 0 or an errno. What is there
-** already is replaced: of a symbolic link the link, never what it points to. A pipe or a device
-** is refused (EOPNOTSUPP): a file in its place is not what anybody meant.
+** already is replaced, and its permission bits are kept: of a symbolic link the link, never what it
+** points to. A pipe or a device is refused (EOPNOTSUPP): a file in its place is not what anybody
+** meant.
 */
 #ifndef FT_OUTFILE_H
 #define FT_OUTFILE_H

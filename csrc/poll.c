@@ -1,5 +1,7 @@
 #include "poll.h"
 
+#include "fd.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -20,10 +22,10 @@ enum { POLL_BATCH = 64 };
 #include <sys/timerfd.h>
 
 int ft_poll_open(ft_poll *p) {
-  p->fd = epoll_create1(EPOLL_CLOEXEC);
+  p->fd = ft_fd_own(epoll_create1(EPOLL_CLOEXEC));
   if (p->fd < 0)
     return errno;
-  p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  p->timer = ft_fd_own(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   struct epoll_event ev = {.events = EPOLLIN, .data = {.fd = p->timer}};
   if (p->timer < 0 || epoll_ctl(p->fd, EPOLL_CTL_ADD, p->timer, &ev) != 0) {
     int e = errno;
@@ -97,7 +99,7 @@ int ft_poll_wait(ft_poll *p, ft_event *ev, int max, int ms) {
 
 int ft_poll_open(ft_poll *p) {
   p->timer = -1;
-  p->fd = kqueue();
+  p->fd = ft_fd_own(kqueue());
   if (p->fd < 0)
     return errno;
   fcntl(p->fd, F_SETFD, FD_CLOEXEC);

@@ -1,10 +1,11 @@
 /*
 ** prepare.c: the default of the operation prepare_data, written like any
 ** provider's operation: against finetune.h, in steps that never take long. The
-** scratch table holds {dataset, next}; `next` counts the examples of an array.
+** scratch table holds {dataset, next, began, progress}; `next` counts the examples of an array.
 */
+#include "prepare.h"
+
 #include "dataset.h"
-#include "finetune.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -119,6 +120,12 @@ static int compare(lua_State *L, const ft_api *api, ft_dataset *d) {
   return 1;
 }
 
+/* The file to compare with has been read: what comes now is Lua's, and of no file */
+static void compared(ft_dataset *d) {
+  d->source = 0;
+  d->record.line = 0;
+}
+
 /* [0, +1] the dataset, kept in the scratch table; 0 and an error value */
 static int make_dataset(lua_State *L, ft_call *c, const ft_api *api) {
   lua_pushcfunction(L, ft_dataset_new);
@@ -173,7 +180,7 @@ static int begin_array(lua_State *L, ft_call *c, const ft_api *api) { /* array -
   return FT_WAIT;
 }
 
-/* a dataset that Lua has filled, from an iterator say */
+/* a dataset that Lua has filled, from an iterator: see the end of this file */
 static int begin_dataset(lua_State *L, ft_call *c, const ft_api *api) {
   if (ft_dataset_test(L, -1) == NULL)
     return api->fail(L, "usage", "examples is no dataset, or one that was finished before");
@@ -235,19 +242,38 @@ static double bytes_done(const ft_dataset *d, int end) {
   return (double)done;
 }
 
-/* on_progress(bytes, all bytes or 0, {examples, errors, warnings}) */
+static void push_counts(lua_State *L, const ft_dataset *d) {
+  lua_createtable(L, 0, 4);
+  lua_pushinteger(L, (lua_Integer)d->examples);
+  lua_setfield(L, -2, "examples");
+  lua_pushinteger(L, (lua_Integer)d->rules.findings.errors);
+  lua_setfield(L, -2, "errors");
+  lua_pushinteger(L, (lua_Integer)d->rules.findings.warnings);
+  lua_setfield(L, -2, "warnings");
+}
+
+/* Into the table on top: in how many seconds all is read, if it goes on as it went so far */
+static void set_eta(lua_State *L, double now, double done, double all) {
+  if (all <= 0 || done <= 0)
+    return;
+  lua_getfield(L, FT_SCRATCH, "began");
+  double spent = now - lua_tonumber(L, -1);
+  lua_pushnumber(L, spent * (all - done) / done);
+  lua_setfield(L, -3, "eta");
+  lua_pop(L, 1);
+}
+
+/* on_progress(bytes, all bytes or 0, {examples, errors, warnings, eta}) */
 static void tell(lua_State *L, ft_call *c, const ft_api *api, const ft_dataset *d, int end) {
   if (lua_getfield(L, FT_PARAMS, "on_progress") == LUA_TFUNCTION) {
-    lua_createtable(L, 0, 3);
-    lua_pushinteger(L, (lua_Integer)d->examples);
-    lua_setfield(L, -2, "examples");
-    lua_pushinteger(L, (lua_Integer)d->rules.findings.errors);
-    lua_setfield(L, -2, "errors");
-    lua_pushinteger(L, (lua_Integer)d->rules.findings.warnings);
-    lua_setfield(L, -2, "warnings");
+    int known = d->size > 0 && *api->state(c) != STATE_FIRST; /* an array's is not that file's */
+    double done = bytes_done(d, end), all = known ? (double)d->size : 0;
+    if (end && all < done)
+      all = done;
+    push_counts(L, d);
+    set_eta(L, api->now(), done, all);
     lua_setfield(L, FT_SCRATCH, "progress");
-    double done = bytes_done(d, end), all = d->size > 0 ? (double)d->size : 0;
-    api->progress(L, c, done, end && all < done ? done : all);
+    api->progress(L, c, done, all);
   }
   lua_pop(L, 1);
 }
@@ -257,9 +283,11 @@ static enum ft_progress work(lua_State *L, const ft_api *api, ft_dataset *d, int
   enum ft_progress p = FT_DATASET_END;
   if (*state == STATE_FILE || *state == STATE_FIRST)
     p = ft_dataset_advance(d, SLICE);
-  if (*state == STATE_FIRST)
-    *state = p == FT_DATASET_END ? STATE_ARRAY : STATE_FIRST, p = FT_DATASET_MORE;
-  else if (*state == STATE_ARRAY && !add_slice(L, api, d))
+  if (*state == STATE_FIRST && p == FT_DATASET_END && d->kind == NULL) {
+    compared(d);
+    *state = STATE_ARRAY;
+    p = FT_DATASET_MORE;
+  } else if (*state == STATE_ARRAY && !add_slice(L, api, d))
     p = FT_DATASET_MORE;
   if (p != FT_DATASET_END)
     return p;
@@ -278,11 +306,12 @@ static double pause_of(ft_dataset *d) {
   return d->pause;
 }
 
-int ft_prepare_data(lua_State *L, ft_call *c);
 int ft_prepare_data(lua_State *L, ft_call *c) {
   const ft_api *api = ft_getapi(L);
   int *state = api->state(c);
   if (*state == STATE_NEW) {
+    lua_pushnumber(L, api->now());
+    lua_setfield(L, FT_SCRATCH, "began");
     if (begin(L, c, api) != FT_FAIL)
       return api->sleep(L, c,
                         0); /* never done at once: many small files in a row would starve others */
@@ -295,8 +324,50 @@ int ft_prepare_data(lua_State *L, ft_call *c) {
   if (d == NULL)
     return api->fail(L, "usage", "the dataset was finished by somebody else");
   enum ft_progress p = work(L, api, d, state);
-  tell(L, c, api, d, p == FT_DATASET_END);
+  if (*state != STATE_SETTLE || p == FT_DATASET_END) /* the last bytes go with the last counts */
+    tell(L, c, api, d, p == FT_DATASET_END);
   if (p == FT_DATASET_END)
     return finish(L, api, d);
   return api->sleep(L, c, p == FT_DATASET_IDLE ? pause_of(d) : 0);
+}
+
+/* ---- for an iterator: see prepare.h ---- */
+
+static ft_dataset *dataset_at_1(lua_State *L) {
+  ft_dataset *d = ft_dataset_test(L, 1);
+  luaL_argcheck(L, d != NULL, 1, "a dataset that is not finished, and has no rule at work");
+  return d;
+}
+
+int ft_prepare_compare(lua_State *L) {
+  lua_settop(L, FT_PARAMS); /* where compare looks for them */
+  ft_dataset *d = dataset_at_1(L);
+  lua_pushboolean(L, compare(L, ft_getapi(L), d));
+  return 1;
+}
+
+int ft_prepare_slice(lua_State *L) {
+  ft_dataset *d = dataset_at_1(L);
+  enum ft_progress p = ft_dataset_advance(d, SLICE);
+  if (d->kind != NULL)
+    lua_pushboolean(L, 0);
+  else if (p == FT_DATASET_END)
+    compared(d), lua_pushnil(L);
+  else
+    lua_pushnumber(L, p == FT_DATASET_IDLE ? pause_of(d) : 0);
+  return 1;
+}
+
+int ft_prepare_add(lua_State *L) {
+  lua_settop(L, 2);
+  lua_pushboolean(L, add_example(L, dataset_at_1(L)));
+  lua_pushnumber(L, ft_getapi(L)->now());
+  return 2;
+}
+
+int ft_prepare_told(lua_State *L) {
+  const ft_dataset *d = dataset_at_1(L);
+  lua_pushinteger(L, (lua_Integer)bytes_done(d, 0));
+  push_counts(L, d);
+  return 2;
 }

@@ -3,6 +3,7 @@
 ** is opened so that it does not block; standard input, which others may share, keeps its
 ** flags and is asked first.
 */
+#include "fd.h"
 #include "reader_parts.h"
 
 #include <errno.h>
@@ -39,7 +40,8 @@ static void note_size(ft_reader *r, const struct stat *st) {
 int ft_reader_attach(ft_reader *r, const char *path) {
   struct stat st;
   r->is_stdin = strcmp(path, "-") == 0;
-  r->fd = r->is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  r->fd = r->is_stdin ? STDIN_FILENO
+                      : ft_fd_own(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (r->fd < 0 || fstat(r->fd, &st) != 0)
     return fail_errno(r, errno), 0;
   if (S_ISDIR(st.st_mode))

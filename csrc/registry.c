@@ -4,6 +4,7 @@
 ** never pulls code from under a call.
 */
 #include "ft.h"
+#include "prepare.h"
 
 #include <ctype.h>
 #include <string.h>

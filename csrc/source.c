@@ -2,6 +2,7 @@
 ** source.c: slices of files that are sent: opened for each attempt, read through our
 ** own descriptor, and held to what they were promised to be.
 */
+#include "fd.h"
 #include "ft.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ static const char *source_open(ft_source *s) {
   struct stat st;
   s->pos = 0;
   if (s->fd < 0)
-    s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
+    s->fd = ft_fd_own(open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)); /* a FIFO must not hang */
   if (s->fd < 0 || fstat(s->fd, &st) != 0)
     return strerror(errno);
   if (!S_ISREG(st.st_mode))

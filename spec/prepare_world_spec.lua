@@ -1,6 +1,7 @@
 -- prepare_data is never in the way: others go on, progress is told, it can be cancelled at any moment, memory stays
 -- flat; and files that change while they are read.
 
+local core = require "finetune.core"
 local data = require "spec.support.dataset"
 local finetune = require "finetune"
 local shell = require "spec.support.shell"
@@ -90,7 +91,7 @@ describe("prepare_data", function()
       local told = {}
       params.on_progress = function(bytes, all, counts)
         told[#told + 1] = {bytes = bytes, all = all, examples = counts.examples, errors = counts.errors,
-          warnings = counts.warnings}
+          warnings = counts.warnings, eta = counts.eta, at = core.now()}
       end
       local report, err = box.provider:prepare_data(params)
       return told, report or err.report
@@ -105,6 +106,7 @@ describe("prepare_data", function()
       for i = 1, #told - 1 do assert.is_true(all == 0 or told[i].bytes < told[i].all) end
       local last = told[#told]
       assert.equal(last.bytes, last.all)
+      assert.equal(0, last.eta)
       assert.equal(report.examples, last.examples)
       assert.equal(report.error_count, last.errors)
       return last
@@ -115,6 +117,16 @@ describe("prepare_data", function()
       local told, report = progress_of {path = raw, output = path "out.jsonl"}
       local last = check(told, report, 1)
       assert.equal(tonumber((shell.must("stat -c %s " .. quote(raw)))), last.bytes)
+    end)
+
+    it("of a file, with the seconds that are left", function()
+      local began = core.now()
+      local told = progress_of {path = generate("raw.jsonl", 32 * MIB), output = false}
+      for i = 1, #told - 1 do
+        local spent = told[i].at - began -- the generator's time is in it
+        assert.is_true(told[i].eta > 0)
+        assert.is_true(told[i].eta <= spent * (told[i].all / told[i].bytes - 1) + 0.001)
+      end
     end)
 
     it("of a small file and of several", function()
@@ -139,7 +151,10 @@ describe("prepare_data", function()
       local told, report = progress_of {examples = list}
       local last = check(told, report, 0)
       assert.equal(#table.concat(list), last.bytes)
-      for i = 1, #told - 1 do assert.equal(0, told[i].all) end
+      for i = 1, #told - 1 do
+        assert.equal(0, told[i].all)
+        assert.is_nil(told[i].eta)
+      end
     end)
 
     it("of a pipe", function()

@@ -226,3 +226,74 @@ describe("a host", function()
     assert.equal("0.005", job.id)
   end)
 end)
+
+describe("a wait that an error ends", function()
+  -- Runs f, which waits for a minute; what a callback raises ends that -> what was raised
+  local function thrown_out(f)
+    local from = core.now()
+    start(0.005):on_done(function() error "from a callback" end)
+    local ok, err = pcall(f)
+    assert.is_false(ok)
+    assert.matches("from a callback", tostring(err), 1, true)
+    assert.is_true(core.now() - from < 30)
+    finetune.step(0) -- the rest of the callbacks
+  end
+
+  local function long() return provider:get_job "60" end
+
+  it("ends the call with it, where nobody else has the call", function()
+    for _, f in ipairs {long, function() finetune.sleep(60) end,
+      function() return provider:wait("60", {timeout = 50}) end,
+      coroutine.wrap(function() return long() end)} do
+      thrown_out(f)
+      assert.equal(0, finetune.pending())
+    end
+  end)
+
+  it("ends all that finetune.run has under way, also in a run inside it", function()
+    local closed = 0
+    local function task()
+      local guard <close> = setmetatable({}, {__close = function() closed = closed + 1 end})
+      long()
+      return guard
+    end
+    thrown_out(function()
+      finetune.run(task, task, function() finetune.run(task, function() finetune.sleep(60) end) end)
+    end)
+    assert.equal(3, closed)
+    assert.equal(0, finetune.pending())
+    thrown_out(function() finetune.map({1, 2, 3}, long, {concurrency = 1}) end)
+    assert.equal(0, finetune.pending())
+  end)
+
+  it("leaves a call that async gave: whoever has it may wait again", function()
+    local call = start(0.05)
+    thrown_out(function() return call:await() end)
+    assert.is_false(call:done())
+    thrown_out(function() finetune.run(function() return call:await() end, long) end)
+    assert.equal(1, finetune.pending())
+    assert.equal("0.05", call:await().id)
+  end)
+
+  it("is none where it is over in time: nothing is cancelled", function()
+    local call = start(0.05)
+    local job, err = provider:wait("60", {timeout = 0.01})
+    assert.is_nil(job)
+    assert.equal("timeout", err.kind)
+    assert.equal("0.05", call:await().id)
+  end)
+
+  it("ends the call of a coroutine that is closed", function()
+    local co
+    local call = start(0.05)
+    finetune.run(function()
+      co = coroutine.create(function() long() end)
+      core.waiters[co] = coroutine.yield
+      coroutine.resume(co)
+      assert.equal(2, finetune.pending())
+      coroutine.close(co)
+      assert.equal(1, finetune.pending())
+    end)
+    call:await()
+  end)
+end)

@@ -65,7 +65,7 @@ function finetune.sleep(seconds)
     error("finetune.sleep: takes seconds, a number between 0 and 1e9", 2)
   end
   wait.ready()
-  local _, err = wait.await(core.sleep(seconds))
+  local _, err = wait.complete(core.sleep(seconds))
   if err then return nil, err end
   return true
 end

@@ -404,7 +404,8 @@ local call = {}
 ---@return boolean
 function call:done() end
 
----Waits until it is done. Several coroutines may.
+---Waits until it is done. Several coroutines may. Where an error ends the wait, what a callback raised say, the call goes
+---on: wait again, or cancel it. (The call of provider:upload_file{…} and the like, which nobody has, is cancelled there.)
 ---@return any value, finetune.error? err
 function call:await() end
 

@@ -72,7 +72,7 @@
 ---@field max_errors? integer  how many findings of each severity the report lists (100)
 ---@field vocabulary? userdata  what finetune.vocabulary gave: tokens are counted
 ---@field tokens? boolean  they are estimated, where there is no vocabulary
----@field on_progress? fun(bytes: integer, all: integer, counts: {examples: integer, errors: integer, warnings: integer})  all: 0 where it is not known
+---@field on_progress? fun(bytes: integer, all: integer, counts: {examples: integer, errors: integer, warnings: integer, eta: number?})  20 times a second at most; all: 0 where it is not known (an iterator, a pipe); eta: seconds until all is read, by the rate so far, where it is known
 
 -- ---- rules, tokens, cost ----
 

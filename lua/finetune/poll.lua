@@ -9,7 +9,7 @@ local provider = require "finetune.provider"
 local wait = require "finetune.wait"
 
 local M = {}
-local await, start = wait.await, provider.start
+local start = provider.start
 
 local DAY = 86400 -- seconds: the deadline where none is given
 local FIRST, MOST, GROWTH = 1, 10, 1.5
@@ -59,7 +59,7 @@ local function within(limit, call)
   timer:on_done(function(over) -- not where the timer itself failed; of a call that is done: does nothing
     if over then call:cancel() end
   end)
-  local value, err = await(call)
+  local value, err = wait.complete(call)
   return value, err
 end
 

@@ -9,7 +9,6 @@ local wait = require "finetune.wait"
 
 local M = {}
 local methods = core.methods
-local await = wait.await
 
 local specs, op_names = {}, {} -- operation -> its parsed parameters; all operations
 for i, op in ipairs(core.ops) do
@@ -18,6 +17,7 @@ for i, op in ipairs(core.ops) do
 end
 
 local NO_MEMORY = "not enough memory" -- Lua's own words
+local SLICE, TELL = 0.001, 0.05 -- seconds: of work until others go on; between two reports of progress
 
 -- ---- parameters ----
 
@@ -81,21 +81,39 @@ local function own_prepare(self)
   return type(P) == "table" and type(P.prepare_data) == "function"
 end
 
--- Adds one example, a table or a line of JSON -> is there any sense in going on?
-local function add(writer, example)
-  if type(example) == "string" then return writer:add(example) end
-  if type(example) ~= "table" then
-    return writer:reject(("an example must be a table, not a %s"):format(type(example)))
+-- A function that lets others go on, where a wait is possible, and tells progress; -> when it is due again
+local function turns(writer, on_progress)
+  local possible, told, told_at = wait.possible(), 0, -math.huge
+  local function tell(now)
+    local bytes, counts = core.dataset_told(writer)
+    if bytes <= told then return end
+    told, told_at = bytes, now
+    on_progress(bytes, 0, counts) -- the whole is not known before the end
   end
-  local ok, text = pcall(core.encode, example)
-  if ok then return writer:add(text) end
-  if text == NO_MEMORY then error(text, 0) end -- of ours: the example may be good
-  return writer:reject(tostring(text))
+  return function(seconds)
+    local now = core.now()
+    if on_progress and now - told_at >= TELL then tell(now) end
+    if possible then wait.complete(core.sleep(seconds or 0)) end
+    return core.now() + SLICE
+  end
 end
 
-local function feed(writer, examples)
+-- Reads the file to compare with -> may examples come?
+local function look_ahead(writer, turn)
+  local pause = core.dataset_slice(writer)
+  while pause do
+    turn(pause)
+    pause = core.dataset_slice(writer)
+  end
+  return pause == nil
+end
+
+local function feed(writer, examples, turn)
+  local due = turn()
   for example in examples do
-    if not add(writer, example) then return end
+    local going, now = core.dataset_add(writer, example)
+    if not going then return end
+    if now >= due then due = turn() end
   end
 end
 
@@ -105,20 +123,29 @@ local function collect(examples)
   return list
 end
 
-local function pull(self, params)
-  if own_prepare(self) then return collect(params.examples) end
+-- The dataset with those options, or nil where they are wrong
+local function make_writer(self, params)
   local options = {}
   for key, value in pairs(params) do
     if key ~= "examples" then options[key] = value end
   end
   local made, writer = pcall(core.dataset, options, self)
-  if not made and writer == NO_MEMORY then error(writer, 0) end
-  if not made then return {} end -- wrong options: the operation itself says so
-  local fed = false
+  if made then return writer end
+  if writer == NO_MEMORY then error(writer, 0) end
+end
+
+local function pull(self, params)
+  if own_prepare(self) then return collect(params.examples) end
+  -- Who cannot wait cannot wait for the file to compare with either: the operation itself will
+  if params.validation_path ~= nil and not wait.possible() then return collect(params.examples) end
+  local writer, fed = make_writer(self, params), false
+  if not writer then return {} end -- the operation itself says why
   local guard <close> = setmetatable({}, {__close = function() -- also where the iterator's wait never ends
     if not fed then writer:abort() end
   end})
-  feed(writer, params.examples)
+  if not core.dataset_compare(writer, params) then return {} end
+  local turn = turns(writer, params.on_progress)
+  if look_ahead(writer, turn) then feed(writer, params.examples, turn) end
   fed = guard ~= nil
   return writer
 end
@@ -140,7 +167,7 @@ local start = M.start
 -- Starts it and waits -> its result. Where a wait is impossible nothing is started.
 function M.perform(self, op, params)
   wait.ready()
-  return await(start(self, op, params))
+  return wait.complete(start(self, op, params))
 end
 
 for _, op in ipairs(op_names) do

@@ -42,6 +42,7 @@ end
 
 -- In the drain: goes on with a task until it waits, yields or ends.
 local function resume(task)
+  if task.job.ended then return end
   task.waiting = nil
   local ok, yielded = coroutine.resume(task.co, task.job)
   if not ok then task.job.broken = yielded end -- not the function's error but ours: no memory
@@ -54,6 +55,7 @@ end
 
 local function spawn(job)
   local task = {co = coroutine.create(work), job = job}
+  job.tasks[#job.tasks + 1] = task
   local function continue() resume(task) end
   core.waiters[task.co] = function(call)
     task.waiting = call
@@ -66,12 +68,7 @@ end
 local function join_by_waiter(job, waiter)
   while job.left > 0 do
     job.gate = core.sleep(LONG)
-    local ok, err = pcall(waiter, job.gate)
-    if not ok then
-      job.next = math.huge -- those that have not begun will not
-      job.gate:cancel()
-      error(err, 0)
-    end
+    waiter(job.gate)
   end
 end
 
@@ -81,13 +78,26 @@ local function join(job)
   while job.left > 0 do core.step() end
 end
 
+-- Ends the tasks that wait, and with them the calls that only they have. There are some where an error ends the wait
+-- for them (what a callback raised, say) or its coroutine is closed: they would go on unheard.
+local function end_tasks(job)
+  job.ended = true
+  for _, task in ipairs(job.tasks) do
+    if coroutine.status(task.co) == "suspended" then coroutine.close(task.co) end
+  end
+  if job.gate then job.gate:cancel() end
+end
+
+local JOB = {__close = end_tasks}
+
 local function run_all(list, n, f, concurrency)
   if not wait.waiter() and core.inside() then
     wait.refuse("finetune.run and finetune.map cannot start inside a callback or a foreign coroutine: "
       .. "there is nobody to wait for them; use call:on_done")
   end
   wait.ready()
-  local job = {list = list, n = n, f = f, next = 1, results = {n = n}, errors = {}}
+  local job <close> = setmetatable({list = list, n = n, f = f, next = 1, tasks = {}}, JOB)
+  job.results, job.errors = {n = n}, {}
   job.left = math.min(n, concurrency)
   for _ = 1, job.left do spawn(job) end
   join(job)

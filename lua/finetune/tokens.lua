@@ -132,7 +132,7 @@ local function download(encoding, settings)
   core.fs.mkdir(folder) -- where it cannot be made, or is there, the next step tells
   local part = ("%s.%s.part"):format(path, core.random_token())
   local answer
-  answer, err = wait.await(core.start(instance, "download_file", {file_id = FILES[encoding].path, output = part}))
+  answer, err = wait.complete(core.start(instance, "download_file", {file_id = FILES[encoding].path, output = part}))
   core.close(instance)
   if not answer then return nil, err end
   local vocabulary

@@ -44,6 +44,18 @@ end
 
 core.call_methods.await = M.await
 
+-- Waits for a call that nobody else has. Where an error ends the wait, what a callback raised say, or the coroutine is
+-- closed, the call ends too: it would go on unheard. One that async has given stays: whoever has it may wait again.
+function M.complete(call)
+  local mine <close> = call
+  return M.await(mine)
+end
+
+-- Could one wait here?
+function M.possible()
+  return (pcall(M.ready))
+end
+
 -- The waiter that counts here, or nil: then a plain script steps the engine
 function M.waiter()
   return waiters[coroutine.running()] or waiters.default

@@ -129,7 +129,7 @@ function M.pause(self, poll)
   local trouble = poll.trouble
   local at = book(self, poll, trouble and trouble.retry_after or 0)
   local others = poll.near and sleepers(watches[self], core.now()) or 0
-  wait.await(polls.sleep(at - core.now()))
+  wait.complete(polls.sleep(at - core.now()))
   polls.grow(poll, others)
   return core.now() < poll.limit
 end
