@@ -120,12 +120,6 @@ static int compare(lua_State *L, const ft_api *api, ft_dataset *d) {
   return 1;
 }
 
-/* The file to compare with has been read: what comes now is Lua's, and of no file */
-static void compared(ft_dataset *d) {
-  d->source = 0;
-  d->record.line = 0;
-}
-
 /* [0, +1] the dataset, kept in the scratch table; 0 and an error value */
 static int make_dataset(lua_State *L, ft_call *c, const ft_api *api) {
   lua_pushcfunction(L, ft_dataset_new);
@@ -284,7 +278,6 @@ static enum ft_progress work(lua_State *L, const ft_api *api, ft_dataset *d, int
   if (*state == STATE_FILE || *state == STATE_FIRST)
     p = ft_dataset_advance(d, SLICE);
   if (*state == STATE_FIRST && p == FT_DATASET_END && d->kind == NULL) {
-    compared(d);
     *state = STATE_ARRAY;
     p = FT_DATASET_MORE;
   } else if (*state == STATE_ARRAY && !add_slice(L, api, d))
@@ -352,7 +345,7 @@ int ft_prepare_slice(lua_State *L) {
   if (d->kind != NULL)
     lua_pushboolean(L, 0);
   else if (p == FT_DATASET_END)
-    compared(d), lua_pushnil(L);
+    lua_pushnil(L);
   else
     lua_pushnumber(L, p == FT_DATASET_IDLE ? pause_of(d) : 0);
   return 1;
