@@ -128,7 +128,7 @@ describe("finetune watch", function()
     it("ends with 130 at SIGINT, and says that the job goes on", function()
       if not shell.has "timeout" then return pending "there is no timeout" end
       local id = create(30)
-      local command = "timeout --preserve-status --signal=INT 1 " .. shell.quote(clis.path)
+      local command = "timeout --foreground --preserve-status --signal=INT 1 " .. shell.quote(clis.path)
       local status, _, err = cli.run(command .. " watch " .. id)
       assert.equal(130, status)
       assert.matches(id .. " goes on at openai.\n  to watch it again: finetune watch " .. id
@@ -141,7 +141,7 @@ describe("finetune watch", function()
       if not shell.has "timeout" then return pending "there is no timeout" end
       local ids = {}
       for i = 1, 6 do ids[i] = create(30) end
-      local command = "timeout --preserve-status --signal=INT 1 " .. shell.quote(clis.path)
+      local command = "timeout --foreground --preserve-status --signal=INT 1 " .. shell.quote(clis.path)
       local _, _, err = cli.run(command .. " --provider openai watch", {FINE_TUNE_PROVIDER = "local"})
       assert.matches("%d+ jobs go on. To watch them again:\n  finetune %-%-provider openai watch\n", err)
       for _, id in ipairs(ids) do provider:cancel_job(id) end
@@ -153,7 +153,8 @@ describe("finetune watch", function()
     local id, told = create(3600), 0
     -- so busy that it comes in the middle of something
     for i = 1, 20 do
-      local line = "timeout --preserve-status --signal=INT -k 5 0.%03d %s watch --interval 0.001 %s"
+      -- in the foreground: else it signals its whole group as well, and a second SIGINT leaves at once
+      local line = "timeout --foreground --preserve-status --signal=INT -k 5 0.%03d %s watch --interval 0.001 %s"
       local status, out, err = cli.run(line:format(200 + i * 17, shell.quote(clis.path), id))
       assert.equal(130, status, out .. err)
       if out ~= "" then -- else it had not begun
