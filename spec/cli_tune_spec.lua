@@ -344,6 +344,25 @@ Fine-tuning gpt-4.1-mini
       assert.equal(1, #s:requests {method = "POST", path = "/fine%-tunes$"})
     end)
 
+    it("creates no job that the account may not pay, whoever has agreed", function()
+      local s <close> = service.start {dialect = "together", job_seconds = 0.2}
+      local env = {FINE_TUNE_PROVIDER = "together", TOGETHER_API_KEY = s.key, TOGETHER_BASE_URL = s.url}
+      write(tmp .. "/dear.jsonl", lines(1, 200))
+      local err = failed(4, "finetune tune dear.jsonl --yes --model " .. s.model, env)
+      local id = err:match "is uploaded: (%S+)\n"
+      local told = "together estimates [%d.]+ USD, which is more than the account may spend; no job was created, and "
+        .. plain(id) .. " stays there"
+      assert.matches("finetune tune: " .. told .. "\n  next: finetune rm " .. plain(id) .. "   %(or raise", err)
+      for _, words in ipairs {"dear.jsonl --yes --json", "--uploaded --yes --json " .. id} do
+        local doc = assert(core.decode((failed(4, ("finetune tune %s --model %s"):format(words, s.model), env))))
+        assert.is_nil(schema.wrong("failed", doc))
+        assert.equal("quota", doc.error.kind)
+        assert.matches("more than the account may spend", doc.error.message)
+        assert.matches("^finetune rm file%-", doc.error.next)
+      end
+      assert.same({}, s:requests {method = "POST", path = "/fine%-tunes$"})
+    end)
+
     it("trains on this machine, for nothing", function()
       if not shell.has "fasttext" then return pending "there is no fasttext" end
       local out, err = cli.must(("finetune tune %s --model fasttext --provider local --yes --follow"):format(
