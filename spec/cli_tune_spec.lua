@@ -84,12 +84,11 @@ Fine-tuning gpt-4.1-mini
       assert.matches("\n  epochs      8, unless the service decides otherwise %(", out)
     end)
 
-    it("warnings, and that the method trains on another format", function()
+    it("warnings", function()
       write(tmp .. "/same.jsonl", lines(1, 3) .. lines(1, 3))
-      local _, out = failed(2, "finetune tune same.jsonl --model tiny-chat-1 --method dpo")
+      local _, out = failed(2, "finetune tune same.jsonl --model tiny-chat-1")
       assert.matches("\n  warnings    4 warnings %(duplicate_example 3, min_examples 1%): finetune check same.jsonl\n",
         out)
-      assert.matches("\n  note        the examples are chat, and dpo trains on preference\n", out)
     end)
 
     it("nothing that a terminal would obey", function()
@@ -191,6 +190,17 @@ Fine-tuning gpt-4.1-mini
       write(tmp .. "/leak.jsonl", lines(12, 30))
       local _, out = failed(1, "finetune tune train.jsonl --validation leak.jsonl --model tiny-chat-1 --yes")
       assert.matches("^train.jsonl:12: error: this example is in the validation file too", out)
+    end)
+
+    it("of examples that the method does not train on", function()
+      local told = "the examples of train.jsonl are chat, and dpo trains on preference; nothing was sent"
+      local next_step = "finetune prepare train.jsonl %-o preference.jsonl %-%-to preference .*, or another %-%-method"
+      local err = failed(2, "finetune tune train.jsonl --model tiny-chat-1 --method dpo --yes")
+      assert.matches("^finetune tune: " .. told .. "\n  next: " .. next_step, err)
+      local doc = assert(core.decode((failed(2,
+        "finetune tune train.jsonl --model tiny-chat-1 --method dpo --yes --json"))))
+      assert.is_nil(schema.wrong("failed", doc))
+      assert.matches(told, doc.error.message)
     end)
 
     for line, told in pairs {

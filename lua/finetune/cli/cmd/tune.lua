@@ -220,6 +220,7 @@ function M.run(ui, args)
   beforehand.parameters(ui, provider, params, args.validation)
   local plan = make_plan(ui, provider, args, params)
   if not (ui.quiet and args.yes) then plans.write(ui, plan) end
+  plans.check_format(ui, plan)
   must_show()
   agree(ui, args, plan)
   if not args.uploaded then beforehand.model(ui, provider, params.model) end
