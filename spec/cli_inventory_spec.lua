@@ -154,6 +154,32 @@ describe("finetune inventory", function()
       live.read(("%s/later/job-metrics/%s.json"):format(tmp, job.id)))
   end)
 
+  it("is alone in its folder: a second one is told who fills it", function()
+    server:fault {kind = "stall", path = "/events$", seconds = 6}
+    local line = ("{ '%s' inventory both >told 2>&1; echo $? >ended; } & "):format(clis.path)
+    local status, _, err = cli.run(line .. [[
+      while ! test -e both/.lock/holder; do sleep 0.1; done
+      finetune inventory both; code=$?; wait; exit $code]])
+    assert.equal(1, status, err)
+    local told = "finetune inventory: both is being filled by another process, %d+\n  next: wait for it, or take"
+    assert.matches(told, err)
+    assert.equal("0\n", live.read(tmp .. "/ended"))
+    assert.is_nil(core.fs.stat(tmp .. "/both/.lock"))
+  end)
+
+  it("takes the place of one that was killed, and of a process that has its number now", function()
+    for _, holder in ipairs {"999999 - $(uname -n)", "$$ 1 $(uname -n)", ""} do
+      shell.must(("mkdir -p copy/.lock; printf '%%s\\n' \"%s\" >copy/.lock/holder"):format(holder), {cwd = tmp})
+      assert.same({}, cli.json("finetune inventory copy").exported)
+      assert.is_nil(core.fs.stat(tmp .. "/copy/.lock"))
+    end
+    shell.must("mkdir -p copy/.lock; echo '1 - elsewhere' >copy/.lock/holder", {cwd = tmp})
+    local status, _, err = cli.run "finetune inventory copy"
+    assert.equal(1, status)
+    assert.matches("another process, 1 on elsewhere\n  next: wait for it; if it is gone: rm %-r copy/.lock", err)
+    shell.must("rm -r copy/.lock", {cwd = tmp})
+  end)
+
   it("fetches again what is gone, or is not whole any more", function()
     server:clear()
     shell.must(("rm %s/copy/content/%s.jsonl && echo >>%s/copy/job/%s.json"):format(tmp, file.id, tmp, job.id))

@@ -5,6 +5,7 @@
 local core = require "finetune.core"
 local errors = require "finetune.cli.errors"
 local hash = require "finetune.cli.hash"
+local locks = require "finetune.cli.lock"
 local text = require "finetune.cli.text"
 
 local M = {}
@@ -47,15 +48,20 @@ end
 
 function M.open(folder)
   make_folder(folder)
+  local lock = locks.take(folder)
   local path = folder .. "/" .. MANIFEST
   local entries = read(path)
   local journal, words = io.open(path, "ab")
+  if not journal then getmetatable(lock).__close(lock) end
   check(journal, words)
-  return setmetatable({folder = folder, manifest = path, entries = entries, journal = journal, kept = 0, added = {}},
-    Archive)
+  return setmetatable({folder = folder, manifest = path, entries = entries, journal = journal, lock = lock, kept = 0,
+    added = {}}, Archive)
 end
 
-Archive.__close = function(self) self.journal:close() end
+Archive.__close = function(self)
+  local _ <close> = self.lock
+  self.journal:close()
+end
 
 local function note(self, entry)
   check(self.journal:write(core.encode(entry), "\n"))
