@@ -277,6 +277,27 @@ Fine-tuning gpt-4.1-mini
     assert.matches("\n  next: finetune tune %-%-uploaded " .. plain(id) .. " %-%-model tiny%-chat%-1 …", err)
   end)
 
+  it("says where the validation file does not arrive that the other one did, and how to go on", function()
+    local line = "finetune tune train.jsonl --validation valid.jsonl --model tiny-chat-1 --yes"
+    local function fails(more)
+      server:clear()
+      server:fault {kind = "status", status = 413, message = "too much", path = "/files$", skip = 1, times = "always"}
+      local err = failed(4, line .. more)
+      assert.same({}, sent("POST", "/jobs$"))
+      return err, core.decode(err)
+    end
+    local err = fails ""
+    local id = err:match "uploaded: (file%-%w+)\n"
+    assert.matches("^finetune tune valid.jsonl: .*; no job was created, and train.jsonl is uploaded: " .. plain(id)
+      .. "\n.*\n  next: finetune upload valid.jsonl, then tune %-%-uploaded " .. plain(id)
+      .. " %-%-validation ITS%-ID %-%-model tiny%-chat%-1 …   %(or finetune rm " .. plain(id) .. "%)\n$",
+      err:match "finetune tune.*")
+    local _, doc = fails " --json"
+    assert.is_nil(schema.wrong("failed", doc))
+    assert.matches("train.jsonl is uploaded: file%-%w+$", doc.error.message)
+    assert.matches("finetune rm file%-", doc.error.next)
+  end)
+
   describe("in a terminal", function()
     local function pty(words, steps, options) return cli.pty("tune train.jsonl --model tiny-chat-1 " .. words, steps,
       options) end

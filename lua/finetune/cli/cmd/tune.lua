@@ -174,6 +174,27 @@ end
 
 -- ---- doing it ----
 
+-- An error value with more fields laid over
+local function told_more(err, more)
+  local told = {}
+  for name, value in pairs(err) do told[name] = value end
+  for name, value in pairs(more) do told[name] = value end
+  return error(errors.new(told), 0)
+end
+
+-- The validation file: where it does not arrive, the first one is there all the same
+local function upload_second(ui, provider, args, params)
+  local ok, file = pcall(files.send, ui, provider, args.validation, {})
+  if ok then return file.id end
+  if type(file) ~= "table" then error(file, 0) end
+  local id = text.shell_word(params.training_file)
+  return told_more(file, {message = ("%s; no job was created, and %s is uploaded: %s"):format(errors.words(file),
+    text.clean(args.file), text.clean(params.training_file)),
+    next = ("finetune%s upload %s, then tune --uploaded %s --validation ITS-ID --model %s …   (or %s)"):format(
+      ui:again(provider), text.shell_word(args.validation), id, text.shell_word(params.model),
+      rm_words(ui, provider, params))})
+end
+
 local function upload(ui, provider, args, params)
   if args.uploaded then
     params.training_file, params.validation_file = args.file, args.validation
@@ -183,7 +204,9 @@ local function upload(ui, provider, args, params)
   params.training_file = files.send(ui, provider, args.file, {}).id
   ui:note("%s is uploaded: %s", text.clean(args.file), text.clean(params.training_file))
   if not args.validation then return end
-  params.validation_file = files.send(ui, provider, args.validation, {}).id
+  ui.interrupted = ("%s; %s stays there: %s"):format(ui.interrupted:gsub("%.$", ""), text.clean(params.training_file),
+    rm_words(ui, provider, params))
+  params.validation_file = upload_second(ui, provider, args, params)
   ui:note("%s is uploaded: %s", text.clean(args.validation), text.clean(params.validation_file))
 end
 
@@ -195,11 +218,8 @@ local function create(ui, provider, args, params)
     errors.advise("conflict", ("finetune%s jobs   (is it there?)"):format(ui:again(provider)), "%s",
       text.clean(err.message))
   end
-  local told = {}
-  for name, value in pairs(err) do told[name] = value end
   local keeps = err.kind ~= "auth" and err.kind ~= "config" and err.kind ~= "permission"
-  told.next = keeps and again(ui, provider, args, params) or nil
-  return error(errors.new(told), 0)
+  return told_more(err, {next = keeps and again(ui, provider, args, params) or nil})
 end
 
 local function tell(ui, provider, plan, job)
