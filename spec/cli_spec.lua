@@ -296,12 +296,29 @@ describe("the command", function()
         local err = failed(3, "finetune jobs")
         assert.truthy(err:find(words, 1, true))
         assert.truthy(err:find("next: edit " .. path, 1, true), err)
-        if words:find "unknown setting" then return end
         local status, out = cli.run "finetune doctor --offline"
         assert.equal(3, status)
+        if words:find "unknown setting" then
+          return assert.matches("error    settings            openai: " .. words .. ".*\n *%-> edit ", out)
+        end
         assert.matches("error    settings .*\n *%-> edit .*provider together", out)
       end)
     end
+
+    it("is looked at by doctor as commands do: where a key comes from, and which provider it names", function()
+      profile "return {default = {provider = 'together', api_key = 'key-0123456789'}}"
+      local out = cli.must("finetune doctor --offline", {FINE_TUNE_PROVIDER = ""})
+      assert.matches("ok       provider together   api_key in the profile\n", out)
+      assert.not_matches("key-0123456789", out, 1, true)
+      profile "return {default = {provider = 'nobody'}}"
+      local status, told = cli.run("finetune doctor --offline", {FINE_TUNE_PROVIDER = ""})
+      assert.equal(3, status)
+      assert.matches("error    settings            there is no provider 'nobody'", told)
+      profile "return {default = {provider = 'openai', timeout = 'long'}}"
+      status, told = cli.run("finetune doctor --offline", {FINE_TUNE_PROVIDER = ""})
+      assert.equal(3, status)
+      assert.matches("error    settings            openai: setting 'timeout' must be a number", told)
+    end)
 
     it("that there is not names those that there are", function()
       profile "return {work = {}, home = {}}"
