@@ -189,7 +189,8 @@ M.list = {
       .. "zsh:  finetune completion zsh >a folder of $fpath/_finetune\n"
       .. "fish: finetune completion fish >~/.config/fish/completions/finetune.fish",
     args = {{"SHELL", "bash, zsh or fish", choices = {"bash", "zsh", "fish"}}},
-    examples = {"finetune completion bash", "finetune completion fish"}},
+    examples = {"finetune completion bash", "finetune completion fish"},
+    json = {"{script: the script}"}},
 }
 
 M.by_name = {}
