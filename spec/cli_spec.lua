@@ -84,6 +84,13 @@ describe("the command", function()
       for name in pairs(schema.kinds.job) do assert.truthy(out:find(name, 1, true), name) end
     end)
 
+    it("has a version, for programs too", function()
+      local version = cli.must("finetune --version"):match "^finetune ([%d.]+)\n$"
+      local doc = cli.json "finetune --version"
+      assert.is_nil(schema.wrong("version", doc))
+      assert.equal(version, doc.version)
+    end)
+
     it("takes at most 25 ms of CPU", function()
       if not shell.has "bash" then return pending "there is no bash" end
       -- the best of five: other work on this machine counts, too
@@ -319,6 +326,21 @@ describe("the command", function()
       assert.equal(3, status)
       assert.matches("error    settings            openai: setting 'timeout' must be a number", told)
     end)
+
+    for what, make in pairs {["a directory"] = "mkdir", ["a FIFO"] = "mkfifo", ["a link to nothing"] = "ln -s nowhere",
+        ["what gives an error"] = "ln -s /proc/self/mem"} do
+      it("file that is " .. what .. " is an error, at once", function()
+        profile ""
+        os.remove(path)
+        shell.must(("%s %s"):format(make, path))
+        for _, words in ipairs {"jobs", "providers", "doctor --offline"} do
+          local status, out, err = cli.run(("timeout 20 '%s' %s"):format(clis.path, words))
+          assert.equal(3, status, out .. err)
+          assert.matches("the settings cannot be read: .*config.lua", out .. err)
+          assert.matches("ls %-l .*config.lua", out .. err)
+        end
+      end)
+    end
 
     it("that there is not names those that there are", function()
       profile "return {work = {}, home = {}}"
