@@ -79,6 +79,9 @@ describe("the command", function()
       assert.equal("", out)
       assert.equal("There are no jobs with the status paused.\n", err)
       assert.equal("", (select(2, cli.must "finetune jobs --status paused --quiet")))
+      assert.equal(1, json("jobs", "finetune jobs --status SUCCEEDED").jobs[1] and 1)
+      assert.matches("status suceeded %(there are: pending, .*, cancelled, and the service's own words%)%.\n",
+        (select(2, cli.must "finetune jobs --status suceeded")))
     end)
 
     it("shows 20, and all of them with --all", function()

@@ -84,6 +84,14 @@ describe("the command", function()
       for name in pairs(schema.kinds.job) do assert.truthy(out:find(name, 1, true), name) end
     end)
 
+    it("is given for `help` with whatever else", function()
+      local general, own = cli.must "finetune --help", cli.must "finetune jobs --help"
+      assert.equal(general, cli.must "finetune help")
+      assert.equal(general, cli.must "finetune help --provider x")
+      assert.equal(own, cli.must "finetune help jobs")
+      assert.equal(own, cli.must "finetune help --provider local jobs")
+    end)
+
     it("has a version, for programs too", function()
       local version = cli.must("finetune --version"):match "^finetune ([%d.]+)\n$"
       local doc = cli.json "finetune --version"
@@ -110,6 +118,10 @@ describe("the command", function()
       ["finetune jobs --al"] = "finetune jobs: unknown option '--al'\n  next: did you mean '--all'?",
       ["finetune jobs --timeout soon"] = "'soon' is no time",
       ["finetune jobs --timeout 0"] = "'0' is no time: seconds, from 0.001 to 1000000\n  next: finetune jobs --help",
+      ["finetune jobs --timeout -1"] = "'-1' is no time: seconds, from 0.001 to 1000000\n  next: finetune jobs --help",
+      ["finetune events ftjob-42 --last -3"] = "'-3' is no whole number of at least 1",
+      ["finetune sample m hello --temperature -1"] = "'-1' is no number of at least 0",
+      ["finetune metrics ftjob-42 --svg x --html x"] = "would both write x\n  next: another name for one of them",
       ["finetune watch ftjob-42 --interval 0"] = "'0' is no time",
       ["finetune events ftjob-42 --last 1.5"] = "'1.5' is no whole number of at least 1",
       ["finetune evaluate tiny-chat-1 valid.jsonl --concurrency 0"] = "'0' is no whole number of at least 1",
