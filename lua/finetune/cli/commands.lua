@@ -175,7 +175,8 @@ M.list = {
   {name = "inventory", module = "inventory",
     summary = "Everything of an account; with DIR, a copy of it.",
     more = "Files, jobs and models (with the days on which they go). With DIR also events, checkpoints, metrics and "
-      .. "the content of files, with a manifest of SHA-256 hashes; what is there already is not fetched again.",
+      .. "the content of files, with a manifest of SHA-256 hashes; what is there already is not fetched again. One "
+      .. "process at a time fills a folder.",
     args = {{"DIR", "a folder for the copy", many = "?"}},
     examples = {"finetune inventory", "finetune inventory backup"},
     json = {"{files: [file], jobs: [job], models: [model]}; with DIR also {exported: [export], failed: [failure], "

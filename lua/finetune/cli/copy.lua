@@ -12,7 +12,8 @@ local text = require "finetune.cli.text"
 local M = {}
 
 local RESULTS_MAX = 64 * 1024 * 1024 -- bytes of a results file that metrics are read from
-local ABSENT = {unsupported = true, not_found = true} -- what a service or a job never had is no failure
+-- What a job of that kind never has is no failure, nor are results that the service keeps no longer
+local NEVER, GONE = {unsupported = true}, {unsupported = true, not_found = true}
 
 -- ---- files and models ----
 
@@ -51,18 +52,18 @@ local function lists_metrics(name)
   return false
 end
 
--- What absent things raise is nil
-local function unless_absent(f, ...)
+-- f(...), or nil where it raises one of those kinds
+local function unless(kinds, f, ...)
   local ok, value = pcall(f, ...)
   if ok then return value end
-  if type(value) ~= "table" or not ABSENT[value.kind] then error(value, 0) end
+  if type(value) ~= "table" or not kinds[value.kind] then error(value, 0) end
 end
 
 local function results_text(archive, provider, job)
   local id = type(job.result_files) == "table" and job.result_files[1]
   if type(id) == "table" then id = id.id end
   if type(id) ~= "string" or not provider:supports "download_file" then return nil end
-  local path = archive:find("content", id) or unless_absent(put_content, archive, provider, {id = id})
+  local path = archive:find("content", id) or unless(GONE, put_content, archive, provider, {id = id})
   local file <close> = path and io.open(archive.folder .. "/" .. path, "rb")
   return file and file:read(RESULTS_MAX)
 end
@@ -116,11 +117,11 @@ local function put_parts(archive, provider, job)
   items.csv = got and failed
   for _, noun in ipairs {"events", "checkpoints"} do
     if lacks[noun] or together and got and provider:supports("list_" .. noun) then
-      items[noun] = unless_absent(all_of, provider, job, noun)
+      items[noun] = unless(NEVER, all_of, provider, job, noun)
       add(noun, items[noun] and raw_of(items[noun]))
     end
   end
-  local rows = lacks.metrics and got and (together and rows_of(items) or unless_absent(asked_rows, provider, job))
+  local rows = lacks.metrics and got and (together and rows_of(items) or unless(NEVER, asked_rows, provider, job))
   add("metrics", rows and fields.array("metric", rows))
   archive:put_all(parts)
   if not got then error(failed, 0) end
