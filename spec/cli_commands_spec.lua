@@ -79,6 +79,9 @@ describe("the command", function()
       assert.equal("", out)
       assert.equal("There are no jobs with the status paused.\n", err)
       assert.equal("", (select(2, cli.must "finetune jobs --status paused --quiet")))
+      assert.equal(1, json("jobs", "finetune jobs --status SUCCEEDED").jobs[1] and 1)
+      assert.matches("status suceeded %(there are: pending, .*, cancelled, and the service's own words%)%.\n",
+        (select(2, cli.must "finetune jobs --status suceeded")))
     end)
 
     it("shows 20, and all of them with --all", function()
@@ -309,7 +312,13 @@ describe("the command", function()
       local doc = json("evaluation", line)
       assert.equal(3, doc.examples)
       assert.equal("small-chat-1", doc.base.model)
-      assert.matches("nobody.jsonl", failed(1, "finetune evaluate m nobody.jsonl"))
+      assert.matches("^finetune evaluate: nobody.jsonl: ", failed(1, "finetune evaluate m nobody.jsonl"))
+    end)
+
+    it("are named where they cannot be asked, each by its own name", function()
+      local line = "finetune evaluate %s train.jsonl --against %s --limit 3"
+      assert.matches("^finetune evaluate ft:nobody: ", failed(4, line:format("ft:nobody", "small-chat-1")))
+      assert.matches("^finetune evaluate ft:nothing: ", failed(4, line:format(job.fine_tuned_model, "ft:nothing")))
     end)
   end)
 

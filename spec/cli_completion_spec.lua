@@ -1,6 +1,7 @@
 -- The scripts of `finetune completion`, loaded in the real shells.
 
 local clis = require "spec.support.cli"
+local schema = require "spec.cli.schema"
 local shell = require "spec.support.shell"
 
 describe("finetune completion", function()
@@ -16,6 +17,14 @@ describe("finetune completion", function()
   end)
 
   lazy_teardown(function() shell.remove(tmp) end)
+
+  it("gives its script to programs, too", function()
+    for _, name in ipairs {"bash", "zsh", "fish"} do
+      local doc = cli.json("finetune completion " .. name)
+      assert.is_nil(schema.wrong("completion", doc))
+      assert.equal(cli.must("finetune completion " .. name), doc.script)
+    end
+  end)
 
   local function has(name) return shell.has(name) or pending("there is no " .. name) end
 

@@ -80,6 +80,106 @@ describe("finetune inventory", function()
     end
   end)
 
+  -- How often each thing was asked for that is no list: {["GET /path"] = n}; `counts` goes on with an earlier one
+  local function asked(counts)
+    counts = counts or {}
+    for _, request in ipairs(server:requests()) do
+      local line = ("%s %s"):format(request.method, request.target)
+      if not request.path:find "/files$" and not request.path:find "/jobs$" and not request.path:find "/models$" then
+        counts[line] = (counts[line] or 0) + 1
+      end
+    end
+    return counts
+  end
+
+  it("asks for each thing once, the results of jobs too", function()
+    server:clear()
+    cli.must "finetune inventory clean"
+    local counts, n = asked(), {}
+    for line, times in pairs(counts) do
+      assert.equal(1, times, line)
+      local noun = line:match "/(%a+)%f[?\0][^/]*$"
+      n[noun] = (n[noun] or 0) + 1
+    end
+    assert.same({2, 1}, {n.content, n.checkpoints})
+    assert.is_true(n.events > 1) -- pages
+    assert.same(cli.json("finetune metrics " .. job.id).metrics, assert(core.decode(
+      live.read(("%s/clean/job-metrics/%s.json"):format(tmp, job.id)))))
+  end)
+
+  for what, fault in pairs {["at the second content"] = {path = "/content$", skip = 1},
+      ["at the events of a job"] = {path = "/events$"}, ["at its checkpoints"] = {path = "/checkpoints$"}} do
+    it("asks for nothing twice that it had before it was stopped, " .. what, function()
+      local folder = "stopped" .. #what
+      server:clear()
+      fault.kind = "stall"
+      server:fault(fault)
+      cli.run(("timeout -s KILL 3 '%s' inventory %s"):format(clis.path, folder))
+      local counts = asked()
+      server:clear()
+      local doc = cli.json("finetune inventory " .. folder)
+      assert.same({}, doc.failed)
+      for line, times in pairs(asked(counts)) do
+        -- what the service was about to answer, and the other half of what is made together
+        local lost = line:find((fault.path:gsub("%$$", ""))) or line:find "/events" and fault.path:find "checkp"
+        assert.is_true(times == 1 or times == 2 and lost ~= nil, line .. " " .. times)
+      end
+      local contents_of = 0
+      for line, times in pairs(counts) do contents_of = contents_of + (line:find "/content" and times or 0) end
+      assert.equal(fault.skip and 3 or 2, contents_of)
+      assert.same({}, cli.json("finetune inventory " .. folder).exported)
+    end)
+  end
+
+  it("takes a content that is there, and was only not noted down", function()
+    shell.must(("mkdir -p found/content && cp copy/content/%s.jsonl found/content"):format(file.id), {cwd = tmp})
+    server:clear()
+    cli.must "finetune inventory found"
+    assert.equal(1, #contents())
+    assert.matches(live.sha256(("%s/found/content/%s.jsonl"):format(tmp, file.id)),
+      live.read(tmp .. "/found/manifest.jsonl"), 1, true)
+  end)
+
+  it("copies the events of a job whose results cannot be had now, and its metrics later", function()
+    server:fault {kind = "status", status = 500, path = "/content$", times = "always", headers = {["x-should-retry"] =
+      "false"}}
+    local status, _, err = cli.run "finetune inventory later --timeout 20"
+    assert.equal(4, status)
+    assert.matches("job ftjob%S+ could not be copied", err)
+    assert.is_table(core.fs.stat(("%s/later/job-events/%s.json"):format(tmp, job.id)))
+    assert.is_nil(core.fs.stat(("%s/later/job-metrics/%s.json"):format(tmp, job.id)))
+    server:clear()
+    cli.must "finetune inventory later"
+    assert.equal(live.read(("%s/copy/job-metrics/%s.json"):format(tmp, job.id)),
+      live.read(("%s/later/job-metrics/%s.json"):format(tmp, job.id)))
+  end)
+
+  it("is alone in its folder: a second one is told who fills it", function()
+    server:fault {kind = "stall", path = "/events$", seconds = 6}
+    local line = ("{ '%s' inventory both >told 2>&1; echo $? >ended; } & "):format(clis.path)
+    local status, _, err = cli.run(line .. [[
+      while ! test -e both/.lock/holder; do sleep 0.1; done
+      finetune inventory both; code=$?; wait; exit $code]])
+    assert.equal(1, status, err)
+    local told = "finetune inventory: both is being filled by another process, %d+\n  next: wait for it, or take"
+    assert.matches(told, err)
+    assert.equal("0\n", live.read(tmp .. "/ended"))
+    assert.is_nil(core.fs.stat(tmp .. "/both/.lock"))
+  end)
+
+  it("takes the place of one that was killed, and of a process that has its number now", function()
+    for _, holder in ipairs {"999999 - $(uname -n)", "$$ 1 $(uname -n)", ""} do
+      shell.must(("mkdir -p copy/.lock; printf '%%s\\n' \"%s\" >copy/.lock/holder"):format(holder), {cwd = tmp})
+      assert.same({}, cli.json("finetune inventory copy").exported)
+      assert.is_nil(core.fs.stat(tmp .. "/copy/.lock"))
+    end
+    shell.must("mkdir -p copy/.lock; echo '1 - elsewhere' >copy/.lock/holder", {cwd = tmp})
+    local status, _, err = cli.run "finetune inventory copy"
+    assert.equal(1, status)
+    assert.matches("another process, 1 on elsewhere\n  next: wait for it; if it is gone: rm %-r copy/.lock", err)
+    shell.must("rm -r copy/.lock", {cwd = tmp})
+  end)
+
   it("fetches again what is gone, or is not whole any more", function()
     server:clear()
     shell.must(("rm %s/copy/content/%s.jsonl && echo >>%s/copy/job/%s.json"):format(tmp, file.id, tmp, job.id))

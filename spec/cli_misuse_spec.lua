@@ -115,6 +115,10 @@ describe("misused,", function()
       evaluate = "tiny-chat-1 %s", ["tune --validation"] = "train.jsonl --model tiny-chat-1 --yes --validation %s",
       ["metrics --data"] = "JOB --html page.html --data %s"}
 
+    -- What to type next
+    local NEXT = {nobody = "\n  next: ls %.  ", empty = "\n  next: write examples into it",
+      folder = "\n  next: ls folder  "}
+
     for what, words in pairs(TAKES) do
       it(what .. " says so, quickly, in little memory, and leaves nothing", function()
         if what == "metrics --data" then words = words:gsub("JOB", job) end
@@ -128,6 +132,7 @@ describe("misused,", function()
           assert_harmless(out)
           assert.is_true(core.now() - began < 60)
           if wanted == 1 then assert.matches(path, err .. out, 1, true) end
+          if NEXT[path] then assert.matches(NEXT[path], err) end
           assert.same({}, server:requests {method = "POST"})
           assert.is_nil(core.fs.stat(tmp .. "/none.jsonl"))
         end
@@ -136,15 +141,37 @@ describe("misused,", function()
 
     it("upload says so", function()
       for _, path in ipairs {"nobody", "empty", "folder"} do
-        assert.matches(path, (ends(1, "finetune upload train.jsonl " .. path)), 1, true)
+        local err = ends(1, "finetune upload train.jsonl " .. path)
+        assert.matches(path, err, 1, true)
+        assert.matches(NEXT[path], err)
         assert.same({}, server:requests())
       end
+    end)
+
+    it("in another folder, says where to look", function()
+      assert.matches("next: ls folder/  ", (ends(1, "finetune check folder/nobody")), 1, true)
     end)
 
     it("sample takes no question of 3 GB", function()
       assert.matches("longer than 16.0 MiB", (ends(2, "ulimit -v 400000; finetune sample m - <large")), 1, true)
       assert.same({}, server:requests())
     end)
+  end)
+
+  it("with a job that is not there, or has ended, names it and says what to type next", function()
+    for _, name in ipairs {"status", "checkpoints", "events", "metrics", "cancel", "pause", "resume"} do
+      assert.matches(("^finetune %s nope: .*\n  next: finetune jobs %%-%%-all\n$"):format(name),
+        (ends(4, ("finetune %s nope"):format(name))))
+    end
+    for _, name in ipairs {"cancel", "pause", "resume"} do
+      local err = ends(4, ("finetune %s openai/%s"):format(name, job))
+      assert.matches("\n  next: finetune status " .. job .. "   (how it stands)\n", err, 1, true)
+    end
+  end)
+
+  it("with what the service does not take says which word it is", function()
+    assert.matches("\n  next: mend 'purpose', then the same command again\n$",
+      (ends(4, "finetune upload train.jsonl --purpose nonsense")))
   end)
 
   it("in a folder in which nothing can be written says so, and leaves nothing", function()

@@ -84,6 +84,21 @@ describe("the command", function()
       for name in pairs(schema.kinds.job) do assert.truthy(out:find(name, 1, true), name) end
     end)
 
+    it("is given for `help` with whatever else", function()
+      local general, own = cli.must "finetune --help", cli.must "finetune jobs --help"
+      assert.equal(general, cli.must "finetune help")
+      assert.equal(general, cli.must "finetune help --provider x")
+      assert.equal(own, cli.must "finetune help jobs")
+      assert.equal(own, cli.must "finetune help --provider local jobs")
+    end)
+
+    it("has a version, for programs too", function()
+      local version = cli.must("finetune --version"):match "^finetune ([%d.]+)\n$"
+      local doc = cli.json "finetune --version"
+      assert.is_nil(schema.wrong("version", doc))
+      assert.equal(version, doc.version)
+    end)
+
     it("takes at most 25 ms of CPU", function()
       if not shell.has "bash" then return pending "there is no bash" end
       -- the best of five: other work on this machine counts, too
@@ -103,6 +118,10 @@ describe("the command", function()
       ["finetune jobs --al"] = "finetune jobs: unknown option '--al'\n  next: did you mean '--all'?",
       ["finetune jobs --timeout soon"] = "'soon' is no time",
       ["finetune jobs --timeout 0"] = "'0' is no time: seconds, from 0.001 to 1000000\n  next: finetune jobs --help",
+      ["finetune jobs --timeout -1"] = "'-1' is no time: seconds, from 0.001 to 1000000\n  next: finetune jobs --help",
+      ["finetune events ftjob-42 --last -3"] = "'-3' is no whole number of at least 1",
+      ["finetune sample m hello --temperature -1"] = "'-1' is no number of at least 0",
+      ["finetune metrics ftjob-42 --svg x --html x"] = "would both write x\n  next: another name for one of them",
       ["finetune watch ftjob-42 --interval 0"] = "'0' is no time",
       ["finetune events ftjob-42 --last 1.5"] = "'1.5' is no whole number of at least 1",
       ["finetune evaluate tiny-chat-1 valid.jsonl --concurrency 0"] = "'0' is no whole number of at least 1",
@@ -296,10 +315,42 @@ describe("the command", function()
         local err = failed(3, "finetune jobs")
         assert.truthy(err:find(words, 1, true))
         assert.truthy(err:find("next: edit " .. path, 1, true), err)
-        if words:find "unknown setting" then return end
         local status, out = cli.run "finetune doctor --offline"
         assert.equal(3, status)
+        if words:find "unknown setting" then
+          return assert.matches("error    settings            openai: " .. words .. ".*\n *%-> edit ", out)
+        end
         assert.matches("error    settings .*\n *%-> edit .*provider together", out)
+      end)
+    end
+
+    it("is looked at by doctor as commands do: where a key comes from, and which provider it names", function()
+      profile "return {default = {provider = 'together', api_key = 'key-0123456789'}}"
+      local out = cli.must("finetune doctor --offline", {FINE_TUNE_PROVIDER = ""})
+      assert.matches("ok       provider together   api_key in the profile\n", out)
+      assert.not_matches("key-0123456789", out, 1, true)
+      profile "return {default = {provider = 'nobody'}}"
+      local status, told = cli.run("finetune doctor --offline", {FINE_TUNE_PROVIDER = ""})
+      assert.equal(3, status)
+      assert.matches("error    settings            there is no provider 'nobody'", told)
+      profile "return {default = {provider = 'openai', timeout = 'long'}}"
+      status, told = cli.run("finetune doctor --offline", {FINE_TUNE_PROVIDER = ""})
+      assert.equal(3, status)
+      assert.matches("error    settings            openai: setting 'timeout' must be a number", told)
+    end)
+
+    for what, make in pairs {["a directory"] = "mkdir", ["a FIFO"] = "mkfifo", ["a link to nothing"] = "ln -s nowhere",
+        ["what gives an error"] = "ln -s /proc/self/mem"} do
+      it("file that is " .. what .. " is an error, at once", function()
+        profile ""
+        os.remove(path)
+        shell.must(("%s %s"):format(make, path))
+        for _, words in ipairs {"jobs", "providers", "doctor --offline"} do
+          local status, out, err = cli.run(("timeout 20 '%s' %s"):format(clis.path, words))
+          assert.equal(3, status, out .. err)
+          assert.matches("the settings cannot be read: .*config.lua", out .. err)
+          assert.matches("ls %-l .*config.lua", out .. err)
+        end
       end)
     end
 

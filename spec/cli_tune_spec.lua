@@ -84,12 +84,11 @@ Fine-tuning gpt-4.1-mini
       assert.matches("\n  epochs      8, unless the service decides otherwise %(", out)
     end)
 
-    it("warnings, and that the method trains on another format", function()
+    it("warnings", function()
       write(tmp .. "/same.jsonl", lines(1, 3) .. lines(1, 3))
-      local _, out = failed(2, "finetune tune same.jsonl --model tiny-chat-1 --method dpo")
+      local _, out = failed(2, "finetune tune same.jsonl --model tiny-chat-1")
       assert.matches("\n  warnings    4 warnings %(duplicate_example 3, min_examples 1%): finetune check same.jsonl\n",
         out)
-      assert.matches("\n  note        the examples are chat, and dpo trains on preference\n", out)
     end)
 
     it("nothing that a terminal would obey", function()
@@ -193,6 +192,17 @@ Fine-tuning gpt-4.1-mini
       assert.matches("^train.jsonl:12: error: this example is in the validation file too", out)
     end)
 
+    it("of examples that the method does not train on", function()
+      local told = "the examples of train.jsonl are chat, and dpo trains on preference; nothing was sent"
+      local next_step = "finetune prepare train.jsonl %-o preference.jsonl %-%-to preference .*, or another %-%-method"
+      local err = failed(2, "finetune tune train.jsonl --model tiny-chat-1 --method dpo --yes")
+      assert.matches("^finetune tune: " .. told .. "\n  next: " .. next_step, err)
+      local doc = assert(core.decode((failed(2,
+        "finetune tune train.jsonl --model tiny-chat-1 --method dpo --yes --json"))))
+      assert.is_nil(schema.wrong("failed", doc))
+      assert.matches(told, doc.error.message)
+    end)
+
     for line, told in pairs {
       ["2 train.jsonl"] = "which model is to be tuned%? .*next: finetune models",
       ["2 --model m"] = "missing argument 'FILE'",
@@ -265,6 +275,27 @@ Fine-tuning gpt-4.1-mini
     local id = err:match "uploaded: (%S+)\n"
     assert.matches("no more jobs today", err)
     assert.matches("\n  next: finetune tune %-%-uploaded " .. plain(id) .. " %-%-model tiny%-chat%-1 …", err)
+  end)
+
+  it("says where the validation file does not arrive that the other one did, and how to go on", function()
+    local line = "finetune tune train.jsonl --validation valid.jsonl --model tiny-chat-1 --yes"
+    local function fails(more)
+      server:clear()
+      server:fault {kind = "status", status = 413, message = "too much", path = "/files$", skip = 1, times = "always"}
+      local err = failed(4, line .. more)
+      assert.same({}, sent("POST", "/jobs$"))
+      return err, core.decode(err)
+    end
+    local err = fails ""
+    local id = err:match "uploaded: (file%-%w+)\n"
+    assert.matches("^finetune tune valid.jsonl: .*; no job was created, and train.jsonl is uploaded: " .. plain(id)
+      .. "\n.*\n  next: finetune upload valid.jsonl, then tune %-%-uploaded " .. plain(id)
+      .. " %-%-validation ITS%-ID %-%-model tiny%-chat%-1 …   %(or finetune rm " .. plain(id) .. "%)\n$",
+      err:match "finetune tune.*")
+    local _, doc = fails " --json"
+    assert.is_nil(schema.wrong("failed", doc))
+    assert.matches("train.jsonl is uploaded: file%-%w+$", doc.error.message)
+    assert.matches("finetune rm file%-", doc.error.next)
   end)
 
   describe("in a terminal", function()
@@ -342,6 +373,25 @@ Fine-tuning gpt-4.1-mini
         {"expect", "no job was created; the file stays: finetune rm file-"}}, {env = env})
       assert.same({true, 5}, {got.seen, got.status})
       assert.equal(1, #s:requests {method = "POST", path = "/fine%-tunes$"})
+    end)
+
+    it("creates no job that the account may not pay, whoever has agreed", function()
+      local s <close> = service.start {dialect = "together", job_seconds = 0.2}
+      local env = {FINE_TUNE_PROVIDER = "together", TOGETHER_API_KEY = s.key, TOGETHER_BASE_URL = s.url}
+      write(tmp .. "/dear.jsonl", lines(1, 200))
+      local err = failed(4, "finetune tune dear.jsonl --yes --model " .. s.model, env)
+      local id = err:match "is uploaded: (%S+)\n"
+      local told = "together estimates [%d.]+ USD, which is more than the account may spend; no job was created, and "
+        .. plain(id) .. " stays there"
+      assert.matches("finetune tune: " .. told .. "\n  next: finetune rm " .. plain(id) .. "   %(or raise", err)
+      for _, words in ipairs {"dear.jsonl --yes --json", "--uploaded --yes --json " .. id} do
+        local doc = assert(core.decode((failed(4, ("finetune tune %s --model %s"):format(words, s.model), env))))
+        assert.is_nil(schema.wrong("failed", doc))
+        assert.equal("quota", doc.error.kind)
+        assert.matches("more than the account may spend", doc.error.message)
+        assert.matches("^finetune rm file%-", doc.error.next)
+      end
+      assert.same({}, s:requests {method = "POST", path = "/fine%-tunes$"})
     end)
 
     it("trains on this machine, for nothing", function()

@@ -235,6 +235,30 @@ describe("finetune watch", function()
       end
     end)
 
+    it("tells step and loss in 20 columns, too", function()
+      local id = create(2)
+      local r = cli.pty("watch --interval 0.1 " .. id, {}, {columns = 20, rows = 12})
+      assert.equal(0, r.status)
+      local bare = r.output:gsub("\27%[[%d;]*m", "")
+      assert.matches("\n%d+%% %d+/36 %d%.%d+\r", bare)
+      local last = bare:match(".*" .. REDRAWN .. "(.*)$")
+      assert.matches("\nsucceeded 36 %d%.%d+\r", last)
+      for line in last:gmatch "[^\r\n]+" do
+        if not line:find "^The model" then assert.is_true(utf8.len(line) <= 20, line) end
+      end
+    end)
+
+    it("and no other table breaks its lines there", function()
+      create(0.1)
+      for _, words in ipairs {"jobs --quiet", "files --quiet", "providers --quiet", "models --quiet"} do
+        local r = cli.pty(words, {}, {columns = 20, rows = 12})
+        assert.equal(0, r.status)
+        local bare, widest = r.output:gsub("\27%[[%d;]*m", ""), 0
+        for line in bare:gmatch "[^\r\n]+" do widest = math.max(widest, utf8.len(line)) end
+        assert.is_true(widest > 10 and widest <= 20, bare)
+      end
+    end)
+
     it("has no colours with --no-color and NO_COLOR, and tells the curves apart all the same", function()
       local id = create(1, {validation_file = file})
       for _, way in ipairs {{"--no-color ", {}}, {"", {NO_COLOR = "1"}}} do

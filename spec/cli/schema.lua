@@ -67,6 +67,8 @@ local KINDS = {
   tune = {plan = "plan", job = "job"},
   verdict = {rule = "string", severity = "string", file = "string?", line = "number", column = "number?",
     path = "string", message = "string", hint = "string?", excerpt = "string?"},
+  completion = {script = "string"},
+  version = {version = "string"}, -- of finetune --version
   failed = {error = "error", exit = "number"},
 }
 

@@ -5,6 +5,7 @@
 local core = require "finetune.core"
 local errors = require "finetune.cli.errors"
 local hash = require "finetune.cli.hash"
+local locks = require "finetune.cli.lock"
 local text = require "finetune.cli.text"
 
 local M = {}
@@ -47,21 +48,47 @@ end
 
 function M.open(folder)
   make_folder(folder)
+  local lock = locks.take(folder)
   local path = folder .. "/" .. MANIFEST
   local entries = read(path)
   local journal, words = io.open(path, "ab")
+  if not journal then getmetatable(lock).__close(lock) end
   check(journal, words)
-  return setmetatable({folder = folder, manifest = path, entries = entries, journal = journal, kept = 0, added = {}},
-    Archive)
+  return setmetatable({folder = folder, manifest = path, entries = entries, journal = journal, lock = lock, kept = 0,
+    added = {}}, Archive)
 end
 
-Archive.__close = function(self) self.journal:close() end
+Archive.__close = function(self)
+  local _ <close> = self.lock
+  self.journal:close()
+end
+
+local function note(self, entry)
+  check(self.journal:write(core.encode(entry), "\n"))
+  check(self.journal:flush())
+end
+
+-- Its hash, which takes a while; meanwhile others go on
+local function seal(self, entry)
+  entry.sha256 = hash.sha256(self.folder .. "/" .. entry.path)
+  if entry.sha256 then note(self, entry) end
+end
+
+-- The path of what is there, whole, or nil
+function Archive:find(kind, id)
+  local entry = self.entries[kind .. " " .. id]
+  local found = entry and core.file_info(self.folder .. "/" .. entry.path)
+  return found and found.size == entry.bytes and entry.path or nil
+end
+
+-- Was it ever noted down?
+function Archive:knows(kind, id) return self.entries[kind .. " " .. id] ~= nil end
 
 -- Is it there, whole? `mark`: what it must have been made of
 function Archive:has(kind, id, mark)
   local entry = self.entries[kind .. " " .. id]
-  local found = entry and entry.mark == mark and core.file_info(self.folder .. "/" .. entry.path)
-  if not found or found.size ~= entry.bytes then return false end
+  if not entry or entry.mark ~= mark or not self:find(kind, id) then return false end
+  if not entry.sha256 then seal(self, entry) end
   self.kept = self.kept + 1
   return true
 end
@@ -72,24 +99,33 @@ function Archive:path(kind, id, extension)
   return ("%s/%s%s"):format(kind, M.name(id), extension)
 end
 
--- Notes down what stands at that path
-function Archive:add(kind, id, path, mark)
-  local whole = self.folder .. "/" .. path
-  local info, words = core.file_info(whole)
+-- It is noted down at once, and again with its hash: whoever is stopped in between has it nevertheless
+local function add(self, kind, id, path, mark)
+  local info, words = core.file_info(self.folder .. "/" .. path)
   check(info, words)
-  local entry = {kind = kind, id = id, path = path, bytes = info.size, sha256 = hash.sha256(whole), mark = mark}
+  local entry = {kind = kind, id = id, path = path, bytes = info.size, mark = mark}
   self.entries[kind .. " " .. id] = entry
   self.added[#self.added + 1] = entry
-  check(self.journal:write(core.encode(entry), "\n"))
-  check(self.journal:flush())
+  note(self, entry)
+  return entry
 end
 
--- Writes a document there, and notes it down
-function Archive:put(kind, id, doc, mark)
-  local path = self:path(kind, id, ".json")
-  check(core.fs.write(self.folder .. "/" .. path, core.encode(doc) .. "\n"))
-  self:add(kind, id, path, mark)
+-- Notes down what stands at that path
+function Archive:add(kind, id, path, mark) seal(self, add(self, kind, id, path, mark)) end
+
+-- Writes documents there, an array of {kind, id, doc, mark}, and notes them down, all of them before anything waits
+function Archive:put_all(list)
+  local entries = {}
+  for i, part in ipairs(list) do
+    local kind, id, doc, mark = table.unpack(part, 1, 4)
+    local path = self:path(kind, id, ".json")
+    check(core.fs.write(self.folder .. "/" .. path, core.encode(doc) .. "\n"))
+    entries[i] = add(self, kind, id, path, mark)
+  end
+  for _, entry in ipairs(entries) do seal(self, entry) end
 end
+
+function Archive:put(kind, id, doc, mark) self:put_all {{kind, id, doc, mark}} end
 
 -- The manifest anew: each thing once, in order
 function Archive:finish()

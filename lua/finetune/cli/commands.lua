@@ -175,7 +175,8 @@ M.list = {
   {name = "inventory", module = "inventory",
     summary = "Everything of an account; with DIR, a copy of it.",
     more = "Files, jobs and models (with the days on which they go). With DIR also events, checkpoints, metrics and "
-      .. "the content of files, with a manifest of SHA-256 hashes; what is there already is not fetched again.",
+      .. "the content of files, with a manifest of SHA-256 hashes; what is there already is not fetched again. One "
+      .. "process at a time fills a folder.",
     args = {{"DIR", "a folder for the copy", many = "?"}},
     examples = {"finetune inventory", "finetune inventory backup"},
     json = {"{files: [file], jobs: [job], models: [model]}; with DIR also {exported: [export], failed: [failure], "
@@ -189,7 +190,8 @@ M.list = {
       .. "zsh:  finetune completion zsh >a folder of $fpath/_finetune\n"
       .. "fish: finetune completion fish >~/.config/fish/completions/finetune.fish",
     args = {{"SHELL", "bash, zsh or fish", choices = {"bash", "zsh", "fish"}}},
-    examples = {"finetune completion bash", "finetune completion fish"}},
+    examples = {"finetune completion bash", "finetune completion fish"},
+    json = {"{script: the script}"}},
 }
 
 M.by_name = {}

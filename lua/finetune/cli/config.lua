@@ -17,6 +17,7 @@ local M = {}
 
 local MOST = 1024 * 1024 -- bytes of the file
 local STEPS = 10000000 -- instructions that it may take: a table takes few, and a loop without end is no table
+local EINVAL = 22 -- of fs.open: neither a file nor a directory
 local SECRET = {"key", "token", "secret", "password", "authorization", "credential"}
 
 -- ---- the file ----
@@ -75,12 +76,24 @@ local function run_file(path, source)
   return doc
 end
 
+-- -> what is in it; nil where there is none, or nothing in it; raises where there is one that cannot be read
+local function read_file(path)
+  local fs = require("finetune.core").fs
+  local found = fs.stat(path)
+  if not found then return nil end
+  local file <close>, words, code = fs.open(path) -- which waits for nobody: a FIFO would be waited for
+  local source
+  if file then source, words = file:read(MOST) end
+  if source or not words then return source end
+  if code == EINVAL then words = path .. ": it is no file" end
+  return errors.advise("config", "ls -l " .. text.shell_word(path), "the settings cannot be read: %s",
+    text.clean(words))
+end
+
 -- -> the profiles, an empty table where there is no file; raises what is wrong with it
 function M.read()
   local path = M.path()
-  local file <close> = path and io.open(path, "rb")
-  if not file then return {} end
-  local source = file:read(MOST)
+  local source = path and read_file(path)
   if not source then return {} end
   local doc = run_file(path, source)
   check_mode(path, doc)

@@ -56,8 +56,27 @@ local function retry_words(err)
   return err.retry_after and ("try again in %s"):format(text.duration(err.retry_after)) or "try again in a minute"
 end
 
+-- The words of the system, and of the dataset engine, for files that give no examples
+local function file_words(err)
+  local message = tostring(err.message)
+  local path = message:match "^cannot read (.-): No such file" or message:match "^([^\n]-): No such file"
+  if path then
+    return ("ls %s   (what is there)"):format(text.shell_word(path:match "^(.*/)[^/]*$" or "."))
+  end
+  path = message:match "^cannot read (.-): [Ii]s a directory" or message:match "^([^\n]-): [Ii]s a directory"
+  if path then return ("ls %s   (and name the files that are meant)"):format(text.shell_word(path)) end
+  if message:find "is empty$" or message:find "^there is no example in" or message:find "has no examples$" then
+    return "write examples into it, one a line, as JSON; then: finetune check FILE"
+  end
+end
+
 -- kind -> what to type next
 local NEXT = {
+  data = file_words,
+  invalid = function(err)
+    if not err.status then return nil end
+    return ("mend %s, then the same command again"):format(err.param and ("'%s'"):format(err.param) or "what it says")
+  end,
   config = function(err)
     if err.message:find("environment variable", 1, true) then
       return ("finetune providers %s   (what it needs, and where to get it)"):format(err.provider or "")

@@ -14,6 +14,7 @@ local text = require "finetune.cli.text"
 local M = {}
 
 local BAR, CHART = 20, 16 -- columns of a bar, rows of the chart
+local ROOMY, NARROW = 100, 40 -- columns of a window that has room for a bar, and of one that has not even for words
 local OLD = 8 -- events from before that are shown
 local PLAIN_PACE = 10 -- seconds between two lines about progress in a pipe
 
@@ -52,6 +53,18 @@ local function progress_words(ui, track, bar)
 end
 
 M.progress_words = progress_words
+
+-- The same where there is no room for it: "45% 135/300 0.4312"
+local function few_words(ui, track)
+  local share = track.share and not (track.job and show.FINISHED[track.job.status])
+  local parts = {share and text.percent(track.share) or show.status_words(ui, track:status())}
+  if track.step then
+    parts[2] = text.number(track.step) .. (share and track.total and "/" .. text.number(track.total) or "")
+  end
+  local train = last_losses(track)
+  if train then parts[#parts + 1] = text.number(train) end
+  return table.concat(parts, " ")
+end
 
 local function trouble_lines(ui, tracks)
   local lines, told = {}, {}
@@ -92,7 +105,8 @@ local function one_frame(ui, track, columns, rows)
   for _, line in ipairs(chart.lines(ui:term(), curve.series(track:metrics()), columns, math.min(rows - 4, CHART))) do
     lines[#lines + 1] = line
   end
-  local words, id = progress_words(ui, track, columns >= 100), text.clean(track.id)
+  local words, id = progress_words(ui, track, columns >= ROOMY), text.clean(track.id)
+  if columns < NARROW then words = few_words(ui, track) end
   if text.width(id) + text.width((words:gsub("\27%[[%d;]*m", ""))) + 2 <= columns then
     lines[#lines + 1] = ("%s  %s"):format(ui:paint("bold", id), words)
   else
@@ -101,13 +115,13 @@ local function one_frame(ui, track, columns, rows)
   return lines
 end
 
-local ROOMY = 90 -- columns of a window that has room for bars in the table
+local BARS = 90 -- columns of a window that has room for bars in the table
 
 local function row_of(track, several, columns)
   local train, valid = last_losses(track)
   local left = not track.done and track:left()
   local share = track.job and track.job.status == "succeeded" and 1 or track.share
-  local bar = columns >= ROOMY and share and progress.bar(share, 10) .. " " or ""
+  local bar = columns >= BARS and share and progress.bar(share, 10) .. " " or ""
   return {several and track.provider.name .. "/" .. track.id or track.id,
     track.err and {"error", "red"} or show.status(track:status()), share and bar .. text.percent(share) or "",
     track.step and text.number(track.step) or "", train and text.number(train) or "",

@@ -58,6 +58,11 @@ local function print_text(s, code)
   return code
 end
 
+local function print_version(json)
+  local version = require("finetune")._VERSION
+  return print_text(json and require("finetune.core").encode {version = version} or "finetune " .. version, errors.DONE)
+end
+
 -- --json before the words are parsed: their mistakes are told in JSON too
 local function early_ui(args)
   for _, word in ipairs(args) do
@@ -73,7 +78,7 @@ local function start(args)
   elseif not ok then
     return nil, parsed
   end
-  if parsed.version then return print_text("finetune " .. require("finetune")._VERSION, errors.DONE) end
+  if parsed.version then return print_version(parsed.json) end
   if not parsed.command then return print_text(options.parser():get_help(), errors.USAGE) end
   return nil, nil, parsed
 end

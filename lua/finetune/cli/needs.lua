@@ -26,28 +26,34 @@ local function is_set(name)
   return value and value ~= ""
 end
 
--- The settings of facts.env that the variable gives -> has it another source?
-local function met_otherwise(facts, variable, profile)
-  for setting, names in pairs(type(facts.env) == "table" and facts.env or {}) do
-    local list = type(names) == "table" and names or {names}
-    local ours, any = false, profile[setting] ~= nil
-    for _, name in ipairs(list) do
-      ours = ours or name == variable
-      any = any or is_set(name)
-    end
-    if ours and any then return true end
-  end
-  return false
+-- The profile's settings that go to that provider
+local function own_profile(name, args)
+  local profile = config.profile(args.profile)
+  return (profile.provider == nil or profile.provider == name) and profile or {}
 end
 
--- The variables among `needs` that are not set
-function M.missing(name, needs, args)
-  local facts, profile, list = core.facts(name) or {}, config.profile(args.profile), {}
-  if profile.provider ~= name then profile = {} end
-  for _, variable in ipairs(needs) do
-    if not is_set(variable) and not met_otherwise(facts, variable, profile) then list[#list + 1] = variable end
+-- Where that comes from which the variable would give: "NAME set", "api_key in the profile"; nil: from nowhere
+local function source(facts, variable, profile)
+  if is_set(variable) then return variable .. " set" end
+  for setting, names in pairs(type(facts.env) == "table" and facts.env or {}) do
+    local ours, other = false, nil
+    for _, name in ipairs(type(names) == "table" and names or {names}) do
+      ours = ours or name == variable
+      other = other or is_set(name) and name .. " set"
+    end
+    if ours and profile[setting] ~= nil then return setting .. " in the profile" end
+    if ours and other then return other end
   end
-  return list
+end
+
+-- The variables among `needs` that are missing; and where what the others give comes from
+function M.missing(name, needs, args)
+  local facts, profile, list, met = core.facts(name) or {}, own_profile(name, args), {}, {}
+  for _, variable in ipairs(needs) do
+    local from = source(facts, variable, profile)
+    if from then met[#met + 1] = from else list[#list + 1] = variable end
+  end
+  return list, met
 end
 
 -- The operations of an instance -> array of names; and of those that it has not: name -> reason
@@ -76,10 +82,10 @@ local function stand_ins(known)
 end
 
 -- -> instance | nil; and words where one cannot be made as things are
-local function instance(known)
-  local ok, provider, err = pcall(finetune.create_provider, known.name)
+local function instance(known, settings)
+  local ok, provider, err = pcall(finetune.create_provider, known.name, settings)
   if ok and provider then return provider end
-  local why = ok and err.message or tostring(provider)
+  local why = ok and err.message or tostring(provider):gsub("^.-create_provider: ", "")
   ok, provider = pcall(finetune.create_provider, known.name, stand_ins(known))
   return ok and provider or nil, why
 end
@@ -91,7 +97,8 @@ function M.unready(name)
   end
 end
 
--- Everything about one provider: {name, description, default, ready, needs, missing, operations, lacks, get, error}
+-- Everything about one provider: {name, description, default, ready, needs, missing, met, operations, lacks, get,
+-- error}
 function M.of(known, args, default)
   local row = {name = known.name, default = known.name == default, ready = false, needs = core.array(known.needs),
     missing = core.array {}, operations = core.array {}, lacks = {}, get = GET[known.name]}
@@ -102,8 +109,9 @@ function M.of(known, args, default)
   end
   local facts = core.facts(known.name) or {}
   row.description = facts.description or (known.name == "openai" and "OpenAI, and what speaks its dialect") or nil
-  row.missing = core.array(M.missing(known.name, known.needs, args))
-  local provider <close>, why = instance(known)
+  local missing, met = M.missing(known.name, known.needs, args)
+  row.missing, row.met = core.array(missing), met
+  local provider <close>, why = instance(known, config.settings({profile = args.profile}, known.name))
   if provider then row.operations, row.lacks = operations(provider) end
   if why and (not provider or #row.missing == 0) then row.error = text.clean(why) end
   row.ready = #row.missing == 0 and not row.error

@@ -25,7 +25,7 @@ local GLOBAL = {
 local function number(value)
   local n = tonumber(value)
   if n and n >= 0 and n - n == 0 then return math.tointeger(n) or n end
-  return nil, ("'%s' is no number"):format(value)
+  return nil, ("'%s' is no number of at least 0"):format(value)
 end
 
 -- What spec.number says that it must be -> converter
@@ -164,16 +164,36 @@ local function refuse_keys(args)
 end
 
 -- The command among the words, for the head of a message
-local function command_of(args)
-  for _, word in ipairs(args) do
-    if commands.by_name[word] then return word end
+local function command_of(args, from)
+  for i = from or 1, #args do
+    if commands.by_name[args[i]] then return args[i] end
   end
+end
+
+-- "--timeout -1" is "--timeout=-1", not an option -1
+local function join_negative(args)
+  local list, open = {}, true
+  for _, word in ipairs(args) do
+    open = open and list[#list] ~= "--"
+    if open and word:find "^%-[%d.]" and (list[#list] or ""):find "^%-%-[%w-]+$" then
+      list[#list] = list[#list] .. "=" .. word
+    else
+      list[#list + 1] = word
+    end
+  end
+  return list
+end
+
+-- finetune help COMMAND, whatever else is there
+local function help_words(args)
+  local name = command_of(args, 2) or args[2]
+  return name and name:sub(1, 1) ~= "-" and {name, "--help"} or {"--help"}
 end
 
 -- The words -> the parsed table {command, ...}; raises kind "usage", and "help" with the text
 function M.parse(args)
   refuse_keys(args)
-  if args[1] == "help" then args = args[2] and {args[2], "--help"} or {"--help"} end
+  args = args[1] == "help" and help_words(args) or join_negative(args)
   local parser, command = M.parser(), command_of(args)
   function parser.error(_, message)
     local words, tip = message:match "^(.-)\n(.*)$"

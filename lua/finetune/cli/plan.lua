@@ -97,11 +97,14 @@ end
 
 local FORMATS = {dpo = "preference", reinforcement = "reinforcement"} -- what a method trains on, everywhere
 
--- Words for a format that the method does not train on, or nil
-local function mismatch(plan)
+-- Raises where the examples are of a format that the method does not train on: the job could only fail
+function M.check_format(ui, plan)
   local wanted = FORMATS[plan.method] -- of a method that is not named the service decides
-  if not wanted or not plan.format or plan.format == wanted then return nil end
-  return ("the examples are %s, and %s trains on %s"):format(plan.format, text.clean(plan.method), wanted)
+  if not wanted or not plan.format or plan.format == wanted then return end
+  errors.advise("usage", ("finetune%s prepare %s -o %s.jsonl --to %s   (where they say as much), or another --method")
+    :format(ui:again(plan.instance), text.shell_word(plan.training), wanted, wanted),
+    "the examples of %s are %s, and %s trains on %s; nothing was sent", text.clean(plan.training), plan.format,
+    text.clean(plan.method), wanted)
 end
 
 local function setting_words(t)
@@ -151,8 +154,6 @@ function M.write(ui, plan)
   row("settings", setting_words(plan.hyperparameters))
   row("extra", setting_words(plan.extra))
   row("warnings", warning_words(ui, plan))
-  local words = mismatch(plan)
-  row("note", words and ui:paint("yellow", words))
 end
 
 return M

@@ -40,27 +40,34 @@ local function shrink(widths, flexible, room)
   end
 end
 
-local function line_of(ui, head, widths, values, color_all)
-  local parts = {}
+-- What has no room any more on the right is left out: a line is never broken
+local function line_of(ui, head, widths, values, room, color_all)
+  local parts, left = {}, room
   for i, name in ipairs(head) do
+    if left < 1 then break end
     local s, color = cell_of(values[i])
-    s = text.cut(s, widths[i])
+    local width = math.min(widths[i], left)
+    s = text.cut(s, width)
     local right = name:sub(1, 1) == ">"
-    local padded = (i < #head or right) and text.pad(s, widths[i], right) or s
+    local padded = (i < #head or right) and text.pad(s, width, right) or s
     color = color_all or color
     parts[i] = color and ui:paint(color, padded) or padded
+    left = left - width - GAP
   end
   return (table.concat(parts, (" "):rep(GAP)):gsub("%s+$", ""))
 end
 
 -- See ui.lua. In a pipe nothing is cut.
 function M.lines(ui, head, rows, flexible, columns)
-  local widths = measure(head, rows)
-  if columns or ui:term().live then shrink(widths, flexible, columns or (term.size())) end
+  local widths, room = measure(head, rows), math.huge
+  if columns or ui:term().live then
+    room = columns or (term.size())
+    shrink(widths, flexible, room)
+  end
   local names, lines = {}, {}
   for i, name in ipairs(head) do names[i] = name:gsub("^>", ""):upper() end
-  lines[1] = line_of(ui, head, widths, names, "dim")
-  for _, row in ipairs(rows) do lines[#lines + 1] = line_of(ui, head, widths, row) end
+  lines[1] = line_of(ui, head, widths, names, room, "dim")
+  for _, row in ipairs(rows) do lines[#lines + 1] = line_of(ui, head, widths, row, room) end
   return lines
 end
 

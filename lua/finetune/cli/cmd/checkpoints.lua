@@ -1,5 +1,6 @@
 -- checkpoints: those of one job.
 
+local errors = require "finetune.cli.errors"
 local fields = require "finetune.cli.fields"
 local listing = require "finetune.cli.listing"
 local text = require "finetune.cli.text"
@@ -19,7 +20,9 @@ end
 
 function M.run(ui, args)
   local provider, id = ui:split(args.id)
-  local list, rows = listing.all(provider, "checkpoints", {job_id = id}), {}
+  local ok, list = pcall(listing.all, provider, "checkpoints", {job_id = id})
+  if not ok then errors.check(nil, list, id) end
+  local rows = {}
   for i, c in ipairs(list) do
     rows[i] = {c.id, c.step and text.number(c.step), text.time(c.created_at), c.model, metrics_words(c.metrics)}
   end

@@ -6,11 +6,13 @@ local output = require "finetune.cli.output"
 
 local M = {}
 
-function M.run(_, args)
+function M.run(ui, args)
   local names = {}
   for i, provider in ipairs(finetune.list_providers()) do names[i] = provider.name end
   local parser = options.parser(names)
-  output.write(parser["get_" .. args.shell .. "_complete"](parser))
+  local script = parser["get_" .. args.shell .. "_complete"](parser)
+  ui:document {script = script}
+  if not ui.json then output.write(script) end
 end
 
 return M

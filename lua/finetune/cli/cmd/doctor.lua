@@ -37,16 +37,31 @@ local function look_at_versions(list)
   finding(list, "finetune-run", "warning", "not beside core.so: `local` and `slurm` need it", "make, or make install")
 end
 
+-- What any command would say of the settings. A key that is missing is looked at with the providers.
+local function settings_trouble(args)
+  local ok, err = pcall(function()
+    local name = config.names(args)[1]
+    errors.check(finetune.get_provider(name))
+    local made, provider = pcall(config.create, args, name)
+    if made then return provider:close() end
+    if errors.is_failure(provider) or type(provider) ~= "table" then error(provider, 0) end
+  end)
+  if ok then return nil end
+  if type(err) ~= "table" then error(err, 0) end
+  return err
+end
+
 local function look_at_config(list, args)
-  local path = config.path()
-  if not args.profile and (not path or not core.file_info(path)) then
-    return finding(list, "settings", "note", ("no %s: the environment alone counts"):format(path or "HOME"))
+  local path, ok, err = config.path(), pcall(config.profile, args.profile)
+  if not ok then
+    if not errors.is_failure(err) then error(err, 0) end
+    config.profile = function() return {} end -- the rest is looked at as if there were none
+  else
+    err = settings_trouble(args)
   end
-  local ok, err = pcall(config.profile, args.profile)
-  if ok then return finding(list, "settings", "ok", path) end
-  if not errors.is_failure(err) then error(err, 0) end
-  finding(list, "settings", "error", err.message, err.next)
-  config.profile = function() return {} end -- the rest is looked at as if there were none
+  if err then return finding(list, "settings", "error", errors.words(err), errors.next_step(err)) end
+  if path and core.fs.stat(path) then return finding(list, "settings", "ok", path) end
+  finding(list, "settings", "note", ("no %s: the environment alone counts"):format(path or "HOME"))
 end
 
 -- tiktoken's own convention
@@ -81,7 +96,7 @@ local function look_at_providers(list, args)
     if row.error then
       finding(list, what, row.default and "error" or "warning", row.error)
     elseif row.ready then
-      finding(list, what, "ok", #row.needs > 0 and table.concat(row.needs, ", ") .. " set" or "needs nothing")
+      finding(list, what, "ok", #row.met > 0 and table.concat(row.met, ", ") or "needs nothing")
     else
       finding(list, what, row.default and "error" or "note", "not set: " .. table.concat(row.missing, ", "),
         row.get and ("get it: %s"):format(row.get))

@@ -2,13 +2,12 @@
 -- end; the rest goes on.
 
 local archives = require "finetune.cli.archive"
-local core = require "finetune.core"
+local copy = require "finetune.cli.copy"
 local errors = require "finetune.cli.errors"
 local fields = require "finetune.cli.fields"
 local finetune = require "finetune"
 local listing = require "finetune.cli.listing"
 local progress = require "finetune.cli.progress"
-local show = require "finetune.cli.show"
 local text = require "finetune.cli.text"
 
 local M = {}
@@ -61,77 +60,39 @@ end
 
 -- ---- the copy ----
 
--- A part of a job (its events, say), once: all that f gives. What a job of that kind never has is no failure.
-local function put_part(archive, provider, job, noun, f)
-  local kind = "job-" .. noun
-  if not provider:supports("list_" .. noun) or archive:has(kind, job.id, job.status) then return end
-  local ok, list_of = pcall(f)
-  if ok then return archive:put(kind, job.id, list_of, job.status) end
-  if type(list_of) ~= "table" or list_of.kind ~= "unsupported" then error(list_of, 0) end
-end
-
-local function all_of(provider, job, noun)
-  return function()
-    local list_of = core.array {}
-    for item in provider[noun](provider, {job_id = job.id}) do list_of[#list_of + 1] = item.raw or item end
-    return list_of
-  end
-end
-
-local function metrics_of(provider, job)
-  return function()
-    local page, err = provider:list_metrics(job.id)
-    return fields.array("metric", errors.check(page, err).data)
-  end
-end
-
--- What has ended changes no more; what has not is fetched again by the next run
-local function put_job(archive, provider, job)
-  local mark = show.FINISHED[job.status] and job.status or "going"
-  if mark == "going" or not archive:has("job", job.id, mark) then archive:put("job", job.id, job.raw or job, mark) end
-  if mark == "going" then return end
-  for _, noun in ipairs {"events", "checkpoints"} do
-    put_part(archive, provider, job, noun, all_of(provider, job, noun))
-  end
-  put_part(archive, provider, job, "metrics", metrics_of(provider, job))
-end
-
-local function put_file(archive, provider, file)
-  if not archive:has("file", file.id) then archive:put("file", file.id, file.raw or file) end
-  if not provider:supports "download_file" or archive:has("content", file.id) then return end
-  local path = archive:path("content", file.id, text.clean(file.filename or ""):match "%.%w+$" or "")
-  local got, err = provider:download_file(file.id, {output = archive.folder .. "/" .. path})
-  errors.check(got, err)
-  archive:add("content", file.id, path)
-end
-
-local function put_model(archive, _, model)
-  local mark = model.shutdown_date or "none"
-  if not archive:has("model", model.id, mark) then archive:put("model", model.id, model.raw or model, mark) end
-end
-
-local PUT = {file = put_file, job = put_job, model = put_model}
+-- What is fetched by one thing is there for the next: a job's results file is a file
+local ORDER = {{"file", "model"}, {"job"}}
 
 local function failure(failed, task, err)
   if type(err) ~= "table" or err.kind == "output" then error(err, 0) end
   failed[#failed + 1] = {kind = task[1], id = task[2].id, op = err.op, message = errors.words(err)}
 end
 
--- -> array of failures
-local function export(ui, provider, all, archive)
-  local tasks, failed, done = {}, {}, 0
-  for _, kind in ipairs {"file", "job", "model"} do
-    for _, item in ipairs(all[kind .. "s"]) do tasks[#tasks + 1] = {kind, item} end
-  end
-  local bar <close> = progress.new(ui, "copying", text.count)
+-- Runs copy[kind](archive, provider, item) for each task, {kind, item}
+local function copy_all(provider, archive, tasks, failed, told)
   local _, failures = finetune.map(tasks, function(task)
-    local ok, err = pcall(PUT[task[1]], archive, provider, task[2])
-    done = done + 1
-    bar:set(done, #tasks)
+    local ok, err = pcall(copy[task[1]], archive, provider, task[2])
+    told()
     if not ok then failure(failed, task, err) end
     return true
   end, {concurrency = CONCURRENCY})
   for _, err in pairs(failures) do error(err, 0) end
+end
+
+-- -> array of failures
+local function export(ui, provider, all, archive)
+  local failed, done, total = {}, 0, #all.files + #all.jobs + #all.models
+  local bar <close> = progress.new(ui, "copying", text.count)
+  for _, kinds in ipairs(ORDER) do
+    local tasks = {}
+    for _, kind in ipairs(kinds) do
+      for _, item in ipairs(all[kind .. "s"]) do tasks[#tasks + 1] = {kind, item} end
+    end
+    copy_all(provider, archive, tasks, failed, function()
+      done = done + 1
+      bar:set(done, total)
+    end)
+  end
   bar:finish()
   archive:finish()
   return failed

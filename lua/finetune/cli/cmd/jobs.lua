@@ -8,13 +8,16 @@ local text = require "finetune.cli.text"
 local M = {}
 
 local SHOWN, PAGE = 20, 100
+local STATUSES = "pending validating queued running paused finalizing cancelling succeeded failed cancelled"
+
+local function is(word, wanted) return type(word) == "string" and word:lower() == wanted end
 
 -- Those with the status, at most `most`
 local function collect(provider, status, most)
   if not status then return listing.all(provider, "jobs", {limit = most or PAGE}, most) end
-  local list = {}
+  local list, wanted = {}, status:lower()
   for _, job in ipairs(listing.all(provider, "jobs", {limit = PAGE})) do
-    if job.status == status or job.raw_status == status then list[#list + 1] = job end
+    if is(job.status, wanted) or is(job.raw_status, wanted) then list[#list + 1] = job end
     if #list == most then break end
   end
   return list
@@ -25,6 +28,13 @@ local function row_of(job, provider, several)
     job.fine_tuned_model or job.suffix}
   if several then table.insert(row, 1, provider) end
   return row
+end
+
+-- One that is none of ours may be the service's own, or a slip
+local function status_words(status)
+  local word = text.clean(status)
+  if (" " .. STATUSES .. " "):find(" " .. word:lower() .. " ", 1, true) then return word end
+  return ("%s (there are: %s, and the service's own words)"):format(word, STATUSES:gsub(" ", ", "))
 end
 
 function M.run(ui, args)
@@ -38,7 +48,7 @@ function M.run(ui, args)
   end
   ui:document {jobs = docs}
   if #rows == 0 then
-    return ui:note("There are no jobs%s.", args.status and " with the status " .. text.clean(args.status) or "")
+    return ui:note("There are no jobs%s.", args.status and " with the status " .. status_words(args.status) or "")
   end
   local head = {"job", "status", "created", "model", "tuned model"}
   if #names > 1 then table.insert(head, 1, "provider") end

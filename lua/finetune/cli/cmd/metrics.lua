@@ -57,6 +57,9 @@ end
 
 function M.run(ui, args)
   if #(args.data or {}) > 0 and not args.html then errors.fail("usage", "--data is for the report: --html FILE") end
+  if args.svg and args.svg == args.html then
+    errors.advise("usage", "another name for one of them", "--svg and --html would both write %s", text.clean(args.svg))
+  end
   local provider, id = ui:split(args.id)
   errors.need(provider, "list_metrics", "has no metrics")
   local page, err = provider:list_metrics(id)

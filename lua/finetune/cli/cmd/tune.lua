@@ -133,21 +133,67 @@ local function agree(ui, args, plan)
   if not ask(ui, ("%s at %s?"):format(where, plan.provider)) then cancelled("%s", "not agreed to: nothing was sent") end
 end
 
+-- For what ends after the upload: how to go on without another one
+local function again(ui, provider, args, params)
+  if args.uploaded then return nil end
+  local validation = params.validation_file and " --validation " .. text.shell_word(params.validation_file) or ""
+  return ("finetune%s tune --uploaded %s%s --model %s …   (the files stay there)"):format(ui:again(provider),
+    text.shell_word(params.training_file), validation, text.shell_word(params.model))
+end
+
+local function rm_words(ui, provider, params)
+  local words = ("finetune%s rm %s"):format(ui:again(provider), text.shell_word(params.training_file))
+  return params.validation_file and words .. " " .. text.shell_word(params.validation_file) or words
+end
+
+-- Nobody agrees to what the account may not pay: the service would only refuse it later, or bill it
+local function refuse_price(ui, provider, params, said)
+  errors.advise("quota", ("%s   (or raise the account's limit, then tune --uploaded)"):format(
+    rm_words(ui, provider, params)), "%s estimates %s, which is more than the account may spend; no job was created, "
+    .. "and %s stays there", provider.name, price.money(said.total, said.currency), text.clean(params.training_file))
+end
+
 -- A price that the service says only now is agreed to on its own
 local function agree_price(ui, args, provider, params)
   local said, words = price.ask(provider, {model = params.model, training_file = params.training_file,
     hyperparameters = params.hyperparameters})
   if not said then return ui:note("%s does not say what it costs: %s", provider.name, words) end
-  ui:note("%s estimates %s%s.", provider.name, price.money(said.total, said.currency),
-    said.allowed == false and ", which is more than the account may spend" or "")
+  if said.allowed == false then refuse_price(ui, provider, params, said) end
+  ui:note("%s estimates %s.", provider.name, price.money(said.total, said.currency))
   if args.yes or said.total == 0 then return end
   if not ask(ui, "Create the job for that?") then
-    cancelled("not agreed to: no job was created; the file stays: finetune%s rm %s", ui:again(provider),
-      text.shell_word(params.training_file))
+    cancelled("not agreed to: no job was created; the file stays: %s", rm_words(ui, provider, params))
   end
 end
 
+-- Is the price known only by the service, once it has the file?
+local function asks_price(provider, args, plan)
+  if args.uploaded then return provider.name ~= "local" and provider:supports "estimate_cost" end
+  return plan.cost and plan.cost.ask
+end
+
 -- ---- doing it ----
+
+-- An error value with more fields laid over
+local function told_more(err, more)
+  local told = {}
+  for name, value in pairs(err) do told[name] = value end
+  for name, value in pairs(more) do told[name] = value end
+  return error(errors.new(told), 0)
+end
+
+-- The validation file: where it does not arrive, the first one is there all the same
+local function upload_second(ui, provider, args, params)
+  local ok, file = pcall(files.send, ui, provider, args.validation, {})
+  if ok then return file.id end
+  if type(file) ~= "table" then error(file, 0) end
+  local id = text.shell_word(params.training_file)
+  return told_more(file, {message = ("%s; no job was created, and %s is uploaded: %s"):format(errors.words(file),
+    text.clean(args.file), text.clean(params.training_file)),
+    next = ("finetune%s upload %s, then tune --uploaded %s --validation ITS-ID --model %s …   (or %s)"):format(
+      ui:again(provider), text.shell_word(args.validation), id, text.shell_word(params.model),
+      rm_words(ui, provider, params))})
+end
 
 local function upload(ui, provider, args, params)
   if args.uploaded then
@@ -158,16 +204,10 @@ local function upload(ui, provider, args, params)
   params.training_file = files.send(ui, provider, args.file, {}).id
   ui:note("%s is uploaded: %s", text.clean(args.file), text.clean(params.training_file))
   if not args.validation then return end
-  params.validation_file = files.send(ui, provider, args.validation, {}).id
+  ui.interrupted = ("%s; %s stays there: %s"):format(ui.interrupted:gsub("%.$", ""), text.clean(params.training_file),
+    rm_words(ui, provider, params))
+  params.validation_file = upload_second(ui, provider, args, params)
   ui:note("%s is uploaded: %s", text.clean(args.validation), text.clean(params.validation_file))
-end
-
--- For a creation that failed: how to go on without another upload
-local function again(ui, provider, args, params)
-  if args.uploaded then return nil end
-  local validation = params.validation_file and " --validation " .. text.shell_word(params.validation_file) or ""
-  return ("finetune%s tune --uploaded %s%s --model %s …   (the files stay there)"):format(ui:again(provider),
-    text.shell_word(params.training_file), validation, text.shell_word(params.model))
 end
 
 local function create(ui, provider, args, params)
@@ -178,11 +218,8 @@ local function create(ui, provider, args, params)
     errors.advise("conflict", ("finetune%s jobs   (is it there?)"):format(ui:again(provider)), "%s",
       text.clean(err.message))
   end
-  local told = {}
-  for name, value in pairs(err) do told[name] = value end
   local keeps = err.kind ~= "auth" and err.kind ~= "config" and err.kind ~= "permission"
-  told.next = keeps and again(ui, provider, args, params) or nil
-  return error(errors.new(told), 0)
+  return told_more(err, {next = keeps and again(ui, provider, args, params) or nil})
 end
 
 local function tell(ui, provider, plan, job)
@@ -203,11 +240,12 @@ function M.run(ui, args)
   beforehand.parameters(ui, provider, params, args.validation)
   local plan = make_plan(ui, provider, args, params)
   if not (ui.quiet and args.yes) then plans.write(ui, plan) end
+  plans.check_format(ui, plan)
   must_show()
   agree(ui, args, plan)
   if not args.uploaded then beforehand.model(ui, provider, params.model) end
   upload(ui, provider, args, params)
-  if plan.cost and plan.cost.ask then agree_price(ui, args, provider, params) end
+  if asks_price(provider, args, plan) then agree_price(ui, args, provider, params) end
   local job = create(ui, provider, args, params)
   local how = tell(ui, provider, plan, job)
   ui.interrupted = nil
