@@ -280,11 +280,13 @@ describe("the command", function()
     end)
 
     it("gives its key to no other provider", function()
-      profile("return {default = {provider = 'openai', api_key = 'sk-of-openai-0123456789'}}")
-      server:clear()
-      local err = failed(3, "finetune jobs --provider together", {TOGETHER_BASE_URL = server.url})
-      assert.matches("TOGETHER_API_KEY", err)
-      assert.same({}, server:requests())
+      for _, own in ipairs {"provider = 'openai', ", ""} do -- openai is what is meant where none is named
+        profile(("return {default = {%sapi_key = 'sk-of-openai-0123456789'}}"):format(own))
+        server:clear()
+        local err = failed(3, "finetune jobs --provider together", {TOGETHER_BASE_URL = server.url})
+        assert.matches("TOGETHER_API_KEY", err)
+        assert.same({}, server:requests())
+      end
     end)
 
     it("with a key that everybody may read is refused, with the chmod to type", function()

@@ -125,6 +125,8 @@ end
 
 -- ---- the provider ----
 
+local USUAL = "openai" -- where nothing is said
+
 -- args: the command line's, read -> array of names. With {}: what is chosen where nothing is said.
 function M.names(args)
   if args.provider and #args.provider > 0 then return args.provider end
@@ -134,13 +136,13 @@ function M.names(args)
   end
   if args.profile and profile.provider then return {profile.provider} end
   if env and env ~= "" then return {env} end
-  return {profile.provider or "openai"}
+  return {profile.provider or USUAL}
 end
 
 -- The settings for that provider: those of create_provider
 function M.settings(args, name)
   local config, profile = {}, M.profile(args.profile)
-  if profile.provider == name or profile.provider == nil then
+  if (profile.provider or USUAL) == name then -- to no other: there may be a key among them
     for key, value in pairs(profile) do config[key] = value end
     config.provider = nil
   end
