@@ -26,6 +26,16 @@ static inline size_t below(size_t n) {
   return (size_t)(draw() >> 16) % n;
 }
 
+/* ---- memory ---- */
+
+static inline void *plain_alloc(void *ud, void *p, size_t osize, size_t nsize) {
+  (void)ud, (void)osize;
+  if (nsize > 0)
+    return realloc(p, nsize);
+  free(p);
+  return NULL;
+}
+
 /* ---- text under way: lack of memory ends the program ---- */
 
 static inline void text_init(ft_buf *b, Memory *m) {

@@ -16,14 +16,6 @@ static Memory memory;
 static Example first, second;
 static ft_buf text, out;
 
-static void *plain_alloc(void *ud, void *p, size_t osize, size_t nsize) {
-  (void)ud, (void)osize;
-  if (nsize > 0)
-    return realloc(p, nsize);
-  free(p);
-  return NULL;
-}
-
 /* ---- the split ---- */
 
 static ft_hash hash_of_line(int i) {

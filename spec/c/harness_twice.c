@@ -11,14 +11,6 @@ static Tally tally;
 static Memory memory;
 static Example first;
 
-static void *plain_alloc(void *ud, void *p, size_t osize, size_t nsize) {
-  (void)ud, (void)osize;
-  if (nsize > 0)
-    return realloc(p, nsize);
-  free(p);
-  return NULL;
-}
-
 /* ---- seen ---- */
 
 static ft_hash hash_of(uint64_t n) { /* alike in most bits, as no real ones are */
