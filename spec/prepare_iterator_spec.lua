@@ -118,18 +118,17 @@ describe("prepare_data of an iterator", function()
       return k <= 200000 and answer("a" .. k) or nil
     end
     local _, errors = finetune.run(function()
-      local last = os.clock() -- the processor's: a busy machine is not our doing
+      local last = 0
       while not done do
         finetune.sleep(0.001)
-        local now = os.clock()
-        worst, last, ticks = math.max(worst, now - last), now, ticks + 1
+        worst, last, ticks = math.max(worst, k - last), k, ticks + 1
       end
     end, function()
       assert(prepare(each, {output = box.path "out.jsonl"}))
       done = true
     end)
     assert.same({}, errors)
-    assert.is_true(worst < 0.02, ("%.1f ms without a turn"):format(worst * 1000))
+    assert.is_true(worst < 20000, worst .. " examples without a turn")
     assert.is_true(ticks > 20, ticks)
   end)
 
