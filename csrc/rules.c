@@ -291,7 +291,7 @@ static void check_begin(ft_check *c, ft_rules *r, const ft_example *e, ft_facts 
   c->e = e;
   c->nodes = e->nodes;
   c->facts = facts;
-  c->special = ft_text_may_be_special(e->s, e->n) && ft_check_on(c, FT_RULE_SPECIAL_TOKEN);
+  c->special = ft_check_on(c, FT_RULE_SPECIAL_TOKEN) && ft_text_may_be_special(e->s, e->n);
   r->open.list.len = r->declared.list.len = r->called.list.len = 0;
 }
 

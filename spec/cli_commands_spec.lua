@@ -8,7 +8,7 @@ local schema = require "spec.cli.schema"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
 
-local EVIL = "\27[31mred\27]0;title\7\n\rsecond\u{9b}2J \u{202e}evil"
+local EVIL = clis.EVIL
 
 describe("the command", function()
   local server, tmp, cli, provider, job, file
@@ -46,13 +46,6 @@ describe("the command", function()
   end
 
   -- Nothing that a terminal would obey, but newlines and our own colours
-  local function assert_harmless(s)
-    local rest = s:gsub("\27%[[%d;]*m", "")
-    assert.is_nil(rest:find "[\0-\9\11-\31\127]", rest)
-    assert.is_nil(rest:find("\u{9b}", 1, true))
-    assert.is_nil(rest:find("\u{202e}", 1, true))
-  end
-
   -- A fault that lays these fields over the answer
   local function patch(path, set) server:fault {kind = "patch", path = path, set = set, times = "always"} end
 
@@ -101,10 +94,10 @@ describe("the command", function()
     it("lets no hostile name reach a terminal", function()
       patch("/jobs$", {user_provided_suffix = EVIL, model = EVIL, fine_tuned_model = EVIL, status = EVIL})
       local out = cli.must "finetune jobs"
-      assert_harmless(out)
+      clis.assert_harmless(out)
       assert.equal(select(2, cli.must "finetune jobs":gsub("\n", "")), 21)
       local raw = cli.must "finetune jobs --json"
-      assert_harmless(raw)
+      clis.assert_harmless(raw)
       assert.equal(EVIL, core.decode(raw).jobs[1].model)
     end)
   end)
@@ -129,7 +122,7 @@ describe("the command", function()
       patch("/jobs/", {status = "failed", error = {message = "bad " .. EVIL, code = "x"}})
       local out = cli.must("finetune status " .. job.id)
       assert.matches("status +failed\n  why +bad red second2J evil", out)
-      assert_harmless(out)
+      clis.assert_harmless(out)
     end)
   end)
 
@@ -169,7 +162,7 @@ describe("the command", function()
     it("are harmless, whatever they say", function()
       patch("/events$", {message = EVIL, level = EVIL})
       local out = cli.must("finetune events " .. job.id)
-      assert_harmless(out)
+      clis.assert_harmless(out)
       assert.not_matches("\nsecond", out)
     end)
   end)
@@ -207,7 +200,7 @@ describe("the command", function()
         assert.matches("prefers-color-scheme:dark", page, 1, true)
         assert.is_nil(page:find("<script", 1, true))
         for url in page:gmatch "%a+://[^\"' ]+" do assert.equal("http://www.w3.org/2000/svg", url) end
-        assert_harmless(page)
+        clis.assert_harmless(page)
       end
       for _, words in ipairs {"&lt;script&gt;", "n epochs", "n_epochs", "successfully completed", "Hyperparameters",
           "train loss", "default-src 'none'"} do
@@ -339,8 +332,8 @@ describe("the command", function()
             ("metrics %s --html b.html"):format(job.id)} do
           local _, out, err = cli.run("finetune " .. line)
           assert.not_matches("a mistake in the command itself", err, 1, true)
-          assert_harmless(out)
-          assert_harmless(err)
+          clis.assert_harmless(out)
+          clis.assert_harmless(err)
         end
       end)
     end
@@ -377,7 +370,7 @@ describe("the command", function()
       shell.must(("mkdir -p %s/own && echo 'error \"\27[31mno\"' >%s/own/odd.lua"):format(tmp, tmp))
       local out = cli.must("finetune providers", {FINE_TUNE_PROVIDER_PATH = tmp .. "/own"})
       assert.matches("\nodd +%- +broken", out)
-      assert_harmless(out)
+      clis.assert_harmless(out)
     end)
   end)
 

@@ -43,13 +43,6 @@ describe("the command, for data,", function()
     return err, out
   end
 
-  local function assert_harmless(s)
-    local rest = s:gsub("\27%[[%d;]*m", "")
-    assert.is_nil(rest:find "[\0-\9\11-\31\127]", rest)
-    assert.is_nil(rest:find("\u{9b}", 1, true))
-    assert.is_nil(rest:find("\u{202e}", 1, true))
-  end
-
   local function exists(name) return core.fs.stat(tmp .. "/" .. name) ~= nil end
 
   describe("check", function()
@@ -160,7 +153,7 @@ bad.jsonl:13: warning: an example before this one says the same (duplicate_examp
       err, out = failed(1, "finetune check binary")
       assert.equal("", err)
       assert.matches("^binary:1:1: error: ", out)
-      assert_harmless(out)
+      clis.assert_harmless(out)
     end)
 
     it("lets nothing from a file reach the terminal as it is", function()
@@ -168,8 +161,8 @@ bad.jsonl:13: warning: an example before this one says the same (duplicate_examp
       write(tmp .. "/hostile.jsonl", line:format(EVIL:gsub("[\7\27]", "\\u001b"), "y", EVIL:gsub("[\7\27]", "\\u001b"))
         .. EVIL)
       local _, out = failed(1, "finetune check hostile.jsonl evil*")
-      assert_harmless(out)
-      assert_harmless((select(2, failed(1, "finetune check hostile.jsonl evil* --json"))))
+      clis.assert_harmless(out)
+      clis.assert_harmless((select(2, failed(1, "finetune check hostile.jsonl evil* --json"))))
     end)
 
     it("has colours on a terminal only", function()

@@ -9,7 +9,7 @@ local schema = require "spec.cli.schema"
 local service = require "spec.support.service"
 local shell = require "spec.support.shell"
 
-local EVIL = "\27[31mred\27]0;title\7\n\rsecond\u{9b}2J \u{202e}evil"
+local EVIL = clis.EVIL
 
 -- command -> words with which it would work
 local WORDS = {check = "train.jsonl", prepare = "train.jsonl -o new.jsonl --force",
@@ -47,13 +47,6 @@ describe("misused,", function()
     return ("finetune %s %s"):format(name, (WORDS[name]:gsub("JOB", job):gsub("FILE", own)))
   end
 
-  local function assert_harmless(s)
-    local rest = s:gsub("\27%[[%d;]*m", "")
-    assert.is_nil(rest:find "[\0-\9\11-\31\127]", rest)
-    assert.is_nil(rest:find("\u{9b}", 1, true))
-    assert.is_nil(rest:find("\u{202e}", 1, true))
-  end
-
   -- It ends with that, and says so as it should -> stderr, stdout
   local function ends(wanted, line, env)
     local status, out, err = cli.run(line, env)
@@ -61,7 +54,7 @@ describe("misused,", function()
     for _, words in ipairs {"traceback", "a mistake in the command itself", server.key} do
       assert.is_nil(err:find(words, 1, true), err)
     end
-    assert_harmless(err)
+    clis.assert_harmless(err)
     return err, out
   end
 
@@ -129,7 +122,7 @@ describe("misused,", function()
           local shown = path == "binary" or path == "program" or path == "large"
           local wanted = what == "metrics --data" and shown and 0 or 1
           local err, out = ends(wanted, "ulimit -v 400000; " .. line)
-          assert_harmless(out)
+          clis.assert_harmless(out)
           assert.is_true(core.now() - began < 60)
           if wanted == 1 then assert.matches(path, err .. out, 1, true) end
           if NEXT[path] then assert.matches(NEXT[path], err) end
@@ -208,8 +201,8 @@ describe("misused,", function()
         'jobs --status "$EVIL"', 'upload "$EVIL"', '"$EVIL"', '--provider "$EVIL" jobs', '--profile "$EVIL" jobs',
         'jobs "--$EVIL"', 'metrics "$EVIL" --html x', 'tune train.jsonl --model "$EVIL" --yes'} do
       local _, out, err = cli.run("finetune " .. words, {EVIL = EVIL})
-      assert_harmless(out)
-      assert_harmless(err)
+      clis.assert_harmless(out)
+      clis.assert_harmless(err)
       assert.is_nil(err:find("traceback", 1, true), err)
       assert.is_nil(err:find("\nsecond", 1, true), err)
     end

@@ -10,7 +10,7 @@ local shell = require "spec.support.shell"
 
 local CTRL_C = "\3"
 local LINE = '{"messages":[{"role":"user","content":"question %d"},{"role":"assistant","content":"answer %d"}]}\n'
-local EVIL = "\27[31mred\27]0;title\7\n\rsecond\u{9b}2J \u{202e}evil"
+local EVIL = clis.EVIL
 
 local write = clis.write
 

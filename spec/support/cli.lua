@@ -1,5 +1,6 @@
 -- The command `finetune`, run by specs as a process: in a pipe, and in a pseudo-terminal.
 
+local assert = require "luassert"
 local core = require "finetune.core"
 local shell = require "spec.support.shell"
 
@@ -11,6 +12,17 @@ local UNSET = {"FINE_TUNE_HOME", "FINE_TUNE_MODEL", "FINE_TUNE_PROVIDER", "FINE_
   "XDG_CONFIG_HOME", "XDG_DATA_HOME", "NO_COLOR", "COLUMNS", "LINES", "LC_ALL", "LC_CTYPE", "http_proxy",
   "https_proxy", "LUA_PATH", "LUA_CPATH", "LUA_PATH_5_4", "LUA_CPATH_5_4", "LUA_INIT", "LUA_INIT_5_4"}
 local CLEAN = "env -u " .. table.concat(UNSET, " -u ") .. " "
+
+-- A name that would colour a terminal, set its title, break the line, clear the screen and turn the direction
+M.EVIL = "\27[31mred\27]0;title\7\n\rsecond\u{9b}2J \u{202e}evil"
+
+-- Nothing but colours of our own and line ends is in it that a terminal acts on
+function M.assert_harmless(s)
+  local rest = s:gsub("\27%[[%d;]*m", "")
+  assert.is_nil(rest:find "[\0-\9\11-\31\127]", rest)
+  assert.is_nil(rest:find("\u{9b}", 1, true))
+  assert.is_nil(rest:find("\u{202e}", 1, true))
+end
 
 function M.write(path, text)
   local file <close> = assert(io.open(path, "wb"))
