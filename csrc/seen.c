@@ -71,21 +71,6 @@ int ft_seen_has(const ft_seen *s, ft_hash h) {
   return s->tables[t].room > 0 && !is_free(find(s->tables[t].slots, s->tables[t].room, h));
 }
 
-void ft_seen_look(const ft_seen *s, uint64_t a) {
-  size_t t = (size_t)(a >> 56), room = s->tables[t].room;
-  if (room > 0)
-    __builtin_prefetch(&s->tables[t].slots[(size_t)a & (room - 1)]);
-}
-
-ft_hash *ft_seen_first(const ft_seen *s, uint64_t a) {
-  size_t t = (size_t)(a >> 56), room = s->tables[t].room;
-  ft_hash *slots = s->tables[t].slots;
-  for (size_t i = (size_t)a & (room - 1); room > 0 && !is_free(&slots[i]); i = (i + 1) & (room - 1))
-    if (slots[i].a == a)
-      return &slots[i];
-  return NULL;
-}
-
 void ft_seen_free(ft_seen *s) {
   for (size_t t = 0; t < FT_SEEN_TABLES; t++)
     if (s->tables[t].slots != NULL)

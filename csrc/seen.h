@@ -26,11 +26,6 @@ typedef struct ft_seen {
 void ft_seen_init(ft_seen *s, lua_Alloc alloc, void *ud);
 int ft_seen_add(ft_seen *s, ft_hash h); /* 1: new; 0: it was there; -1: no memory */
 int ft_seen_has(const ft_seen *s, ft_hash h);
-/* Tells the memory that a hash with this first half will be asked for soon */
-void ft_seen_look(const ft_seen *s, uint64_t a);
-/* One whose first half is `a`, until the next is added; NULL: there is none. The second half may
-   be changed. */
-ft_hash *ft_seen_first(const ft_seen *s, uint64_t a);
 void ft_seen_free(ft_seen *s); /* idempotent; the set is empty then */
 
 #endif

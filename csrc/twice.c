@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifdef __APPLE__
@@ -10,22 +11,22 @@
 
 enum {
   DEPTH = FT_SCAN_DEPTH, /* of what was accepted before */
-  TEXT_BITS = 20, /* of a place, for the length of the text; longer ones are hashed at once */
-  AT_BITS = 44,   /* and where it begins */
-  SELDOM = 8,     /* where more than one of so many must be read again, it is no longer done */
+  TEXT_MAX = 1 << 20,    /* bytes; longer texts are hashed at once */
+  PART = 1 << 13,        /* of a line, are read at a time */
+  SELDOM = 8, /* where more than one of so many must be read again, it is no longer done */
   PATIENCE = 64
 };
 
-static const uint64_t TOLD = UINT64_MAX; /* the hash of the example is in `hashes` */
+static const uint64_t TOLD = FT_PLACE_NONE; /* the hash of the example is in `hashes` */
 
 void ft_twice_init(ft_twice *t, uint64_t seed, lua_Alloc alloc, void *ud) {
-  ft_seen_init(&t->briefs, alloc, ud);
+  ft_briefs_init(&t->briefs, alloc, ud);
   ft_seen_init(&t->hashes, alloc, ud);
   t->seed = seed;
   t->source = t->examples = t->again = 0;
   t->fd = -1;
   t->next.s = NULL;
-  ft_buf_init(&t->text, alloc, ud, (size_t)1 << TEXT_BITS);
+  ft_buf_init(&t->text, alloc, ud, TEXT_MAX + PART);
   ft_buf_init(&t->nodes, alloc, ud, SIZE_MAX / 2);
 }
 
@@ -45,47 +46,49 @@ int ft_twice_places(ft_twice *t, size_t source, int fd) {
 
 static uint64_t place_of(const ft_twice *t, const ft_example *e, long long at) {
   int seldom = t->again <= t->examples / SELDOM + PATIENCE;
-  if (at < 0 || at >> AT_BITS != 0 || e->n >> TEXT_BITS != 0 || !seldom)
-    return TOLD;
-  return (uint64_t)at << TEXT_BITS | e->n;
+  return at >= 0 && (uint64_t)at < TOLD && e->n <= TEXT_MAX && seldom ? (uint64_t)at : TOLD;
 }
 
-static int read_text(ft_twice *t, off_t at, size_t n) {
+/* The line at `at`, or its beginning where it is longer than it was */
+static int read_line(ft_twice *t, off_t at) {
+  const char *end = NULL;
   ft_buf_clear(&t->text);
-  if (!ft_buf_reserve(&t->text, n))
-    return FT_TWICE_MEMORY;
-  while (t->text.len < n) {
-    ssize_t got = pread(t->fd, t->text.data + t->text.len, n - t->text.len, at);
+  while (end == NULL && t->text.len < TEXT_MAX) {
+    if (!ft_buf_reserve(&t->text, PART))
+      return FT_TWICE_MEMORY;
+    char *part = t->text.data + t->text.len;
+    ssize_t got = pread(t->fd, part, PART, at);
     if (got < 0 && errno == EINTR)
       continue;
     if (got <= 0)
-      return FT_TWICE_CHANGED;
-    t->text.len += (size_t)got;
+      return got == 0 && t->text.len > 0 ? 1 : FT_TWICE_CHANGED;
+    end = memchr(part, '\n', (size_t)got);
+    t->text.len += end != NULL ? (size_t)(end - part) : (size_t)got;
     at += got;
   }
   return 1;
 }
 
 /* The first example of a brief gets its hash: 1, or as ft_twice_add() */
-static int tell(ft_twice *t, ft_hash *first) {
+static int tell(ft_twice *t, uint64_t *first, uint64_t brief) {
   ft_example e;
   ptrdiff_t at;
   const char *why;
-  uint64_t place = first->b;
+  uint64_t place = ft_briefs_place(first);
   if (place == TOLD)
     return 1;
   t->again++;
-  int got = read_text(t, (off_t)(place >> TEXT_BITS), place & ((UINT64_C(1) << TEXT_BITS) - 1));
+  int got = read_line(t, (off_t)place);
   if (got != 1)
     return got;
   got = ft_example_read(&e, t->text.data, t->text.len, DEPTH, &t->nodes, &at, &why);
   if (got < 0)
     return FT_TWICE_MEMORY;
-  if (got == 0 || ft_canon_brief(&e, t->seed) != first->a)
+  if (got == 0 || !ft_briefs_same(ft_canon_brief(&e, t->seed), brief))
     return FT_TWICE_CHANGED;
   if (ft_seen_add(&t->hashes, ft_canon(&e, t->seed)) < 0)
     return FT_TWICE_MEMORY;
-  first->b = TOLD;
+  ft_briefs_move(first, TOLD);
   return 1;
 }
 
@@ -110,7 +113,7 @@ void ft_twice_look(ft_twice *t, const ft_example *e) {
     return;
   t->next.brief = ft_canon_brief(e, t->seed);
   t->next.s = e->s;
-  ft_seen_look(&t->briefs, t->next.brief);
+  ft_briefs_look(&t->briefs, t->next.brief);
 }
 
 int ft_twice_add(ft_twice *t, const ft_example *e, long long at) {
@@ -118,15 +121,15 @@ int ft_twice_add(ft_twice *t, const ft_example *e, long long at) {
   if (t->fd < 0)
     return ft_seen_add(&t->hashes, ft_canon(e, t->seed));
   uint64_t brief = brief_of(t, e);
-  ft_hash *first = ft_seen_first(&t->briefs, brief);
+  uint64_t *first = ft_briefs_find(&t->briefs, brief);
   if (first == NULL) {
-    ft_hash new = {brief, place_of(t, e, at)};
-    if (ft_seen_add(&t->briefs, new) < 0)
+    uint64_t place = place_of(t, e, at);
+    if (!ft_briefs_add(&t->briefs, brief, place))
       return FT_TWICE_MEMORY;
-    if (new.b != TOLD)
+    if (place != TOLD)
       return 1;
   } else {
-    int told = tell(t, first);
+    int told = tell(t, first, brief);
     if (told < 0)
       return told;
   }
@@ -137,8 +140,8 @@ int ft_twice_has(ft_twice *t, const ft_example *e) {
   if (t->examples == 0)
     return 0;
   if (t->fd >= 0) {
-    ft_hash *first = ft_seen_first(&t->briefs, brief_of(t, e));
-    int told = first != NULL ? tell(t, first) : 0;
+    uint64_t brief = brief_of(t, e), *first = ft_briefs_find(&t->briefs, brief);
+    int told = first != NULL ? tell(t, first, brief) : 0;
     if (told != 1)
       return told;
   }
@@ -150,7 +153,7 @@ void ft_twice_free(ft_twice *t) {
   t->fd = -1;
   if (fd >= 0)
     close(fd);
-  ft_seen_free(&t->briefs);
+  ft_briefs_free(&t->briefs);
   ft_seen_free(&t->hashes);
   ft_buf_free(&t->text);
   ft_buf_free(&t->nodes);
