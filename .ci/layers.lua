@@ -15,10 +15,10 @@ local LAYERS = {
   {
     name = "training examples: no Lua but lua_Alloc, no libcurl",
     files = {"example", "reader[%w_]*", "check", "rules[%w_]*", "message[%w_]*", "convert[%w_]*", "canon", "seen",
-      "twice", "shuffle", "sink", "truncate", "stats", "tokens[%w_]*", "vocab[%w_]*", "unicode[%w_]*"},
+      "briefs", "twice", "shuffle", "sink", "truncate", "stats", "tokens[%w_]*", "vocab[%w_]*", "unicode[%w_]*"},
     headers = {"example.h", "scan.h", "buf.h", "fd.h", "outfile.h", "sha256.h", "reader.h", "reader_[%w_]*.h",
-      "check.h", "rules.h", "rules_[%w_]*.h", "message.h", "convert.h", "canon.h", "seen.h", "twice.h", "shuffle.h",
-      "sink.h", "truncate.h", "stats.h", "tokens.h", "vocab.h", "unicode.h"},
+      "check.h", "rules.h", "rules_[%w_]*.h", "message.h", "convert.h", "canon.h", "seen.h", "briefs.h", "twice.h",
+      "shuffle.h", "sink.h", "truncate.h", "stats.h", "tokens.h", "vocab.h", "unicode.h"},
     system = {["lua.h"] = true},
     calls = {lua_Alloc = true},
   },

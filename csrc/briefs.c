@@ -76,6 +76,7 @@ int ft_briefs_add(ft_briefs *b, uint64_t brief, uint64_t place) {
     return 0;
   *slot_of(b->tables[t].slots, b->tables[t].room, tag) = tag << FT_PLACE_BITS | (place + 1);
   b->tables[t].count++;
+  b->count++;
   return 1;
 }
 

@@ -20,7 +20,7 @@ typedef struct ft_briefs {
     uint64_t *slots; /* NULL: none yet */
     size_t room, count;
   } tables[FT_BRIEFS_TABLES];
-  size_t bytes;
+  size_t count, bytes;
   lua_Alloc alloc;
   void *ud;
 } ft_briefs;

@@ -1,8 +1,8 @@
 /*
-** canon.c: strings are hashed from the text as it stands, 16 bytes a step; only behind a
-** backslash they are spelled out into a small buffer first. What a container holds is folded
-** into its frame as the nodes come, so one pass over them does; members are added up, so that
-** their order does not show.
+** canon.c: strings are hashed from the text as it stands, 16 bytes a step. The shortest spelling
+** counts, so only those with an escape that need not be written so (FT_NODE_VARIED) are spelled
+** anew, into a small buffer. What a container holds is folded into its frame as the nodes come, so
+** one pass over them does; members are added up, so that their order does not show.
 */
 #include "canon.h"
 
@@ -125,24 +125,40 @@ static inline char *put_utf8(char *out, unsigned c) {
   return out + 3;
 }
 
-/* What an escape of one letter means; looked up, since a branch here is often guessed wrong */
-static const char meant[] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-                             ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
+/* A character, as its shortest spelling in a string of JSON */
+static char *put_character(char *out, unsigned c) {
+  static const char digits[] = "0123456789abcdef";
+  static const char letters[] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+                                 ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
+  char letter = c < sizeof letters ? letters[c] : '\0';
+  if (letter == '\0' && c >= 0x20)
+    return put_utf8(out, c);
+  *out++ = '\\';
+  *out++ = letter != '\0' ? letter : 'u';
+  if (letter != '\0')
+    return out;
+  memcpy(out, "00", 2);
+  out[2] = digits[c >> 4];
+  out[3] = digits[c & 15];
+  return out + 4;
+}
 
-/* The escape at *p, which ft_scan() has accepted, as at most 4 bytes */
-static inline char *put_escape(char *out, const char **p) {
-  unsigned char c = (unsigned char)(*p)[1];
-  if (c == 'u') {
-    unsigned u = hex4(*p + 2);
+/* The escape at *p, which ft_scan() has accepted: at most 6 bytes */
+static char *put_escape(char *out, const char **p) {
+  const char *s = *p;
+  if (s[1] == 'u') {
+    unsigned u = hex4(s + 2);
     int pair = (u & 0xFC00) == 0xD800;
     if (pair)
-      u = 0x10000 + ((u - 0xD800) << 10) + (hex4(*p + 8) - 0xDC00);
+      u = 0x10000 + ((u - 0xD800) << 10) + (hex4(s + 8) - 0xDC00);
     *p += pair ? 12 : 6;
-    return put_utf8(out, u);
+    return put_character(out, u);
   }
   *p += 2;
-  *out = meant[c];
-  return out + 1;
+  if (s[1] != '/')
+    *out++ = '\\';
+  *out++ = s[1];
+  return out;
 }
 
 enum {
@@ -206,7 +222,7 @@ static ft_hash spelled(ft_hash h, const char *p, const char *end) {
 
 static ft_hash scalar(ft_hash seed, const ft_example *e, const ft_node *node) {
   const char *p = e->s + node->at, *end = p + node->n;
-  if (node->flags & FT_NODE_ESCAPED)
+  if (node->flags & FT_NODE_VARIED)
     return spelled(seed, p, end);
   ft_hash h = blocks(seed, p, end);
   h = rest(h, end - node->n % 16, node->n % 16, e->s + e->n);
@@ -261,16 +277,11 @@ ft_hash ft_canon(const ft_example *e, uint64_t seed) {
 
 enum { BRIEF_LEAST = 16 }; /* characters: roles, names and the like tell little apart */
 
-/* Is one of the eight bytes a backslash? */
-static inline int has_backslash(uint64_t w) {
-  const uint64_t each = UINT64_C(0x0101010101010101);
-  w ^= each * '\\';
-  return ((w - each) & ~w & each << 7) != 0;
-}
-
-/* The first bytes of a string of at least so many characters with escapes, as what it means */
-static uint64_t spelled_begin(const char *p) {
-  char buf[8 + 4], *out = buf;
+/* The first eight bytes of a string of at least so many characters */
+static uint64_t begin(const char *p, int varied) {
+  char buf[8 + 6], *out = buf;
+  if (!varied)
+    return load(p);
   while (out < buf + 8) {
     if (*p == '\\')
       out = put_escape(out, &p);
@@ -289,10 +300,7 @@ uint64_t ft_canon_brief(const ft_example *e, uint64_t seed) {
     size_t characters = ft_scan_characters(e->s, node);
     if (characters < BRIEF_LEAST)
       continue;
-    const char *p = e->s + node->at;
-    uint64_t first = load(p); /* most strings have their escapes, if any, behind it */
-    if (has_backslash(first))
-      first = spelled_begin(p);
+    uint64_t first = begin(e->s + node->at, node->flags & FT_NODE_VARIED);
     sum += fold(first ^ seed ^ K0, characters * K1 + K2);
   }
   return sum;

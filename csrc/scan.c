@@ -104,14 +104,13 @@ static inline const uint8_t *beyond(const uint8_t *p, const uint8_t *end, ft_sca
 
 /* Over good escapes, of which many may stand together; not over one that ends the text */
 static inline const uint8_t *escapes(const uint8_t *p, const uint8_t *end, ft_scan_text *text) {
-  text->flags |= FT_NODE_ESCAPED;
   while (end - p > 6 && *p == '\\') {
-    if (ft_scan_bytes[p[1]] & FT_BYTE_SIMPLE)
-      p += 2, text->extra += 1;
-    else if (p[1] == 'u' && ft_scan_hex(p + 2))
-      p += 6, text->extra += 5;
-    else
+    int n = ft_scan_bytes[p[1]] & FT_BYTE_SIMPLE ? 2 : p[1] == 'u' && ft_scan_hex(p + 2) ? 6 : 0;
+    if (n == 0)
       break;
+    text->flags |= ft_scan_flags(p, p + n);
+    text->extra += (size_t)n - 1;
+    p += n;
   }
   return p;
 }

@@ -28,7 +28,11 @@ typedef struct ft_node {
                      n - extra; FT_NODE_MANY: so many, or more */
 } ft_node;
 
-enum { FT_NODE_KEY = 1, FT_NODE_ESCAPED = 2 /* a string with a backslash */ };
+enum {
+  FT_NODE_KEY = 1,
+  FT_NODE_ESCAPED = 2, /* a string with a backslash */
+  FT_NODE_VARIED = 4   /* and with one of the escapes that need not be written so: \u...., \/ */
+};
 enum { FT_NODE_MANY = UINT16_MAX };
 
 /* ft_scan() that writes down the parts as well. *count: the nodes of the text, also where

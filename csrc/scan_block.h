@@ -4,8 +4,9 @@
 **   Block block(p): what there is in the 32 bytes at p.
 **   uint32_t beyond(p): its bytes beyond ASCII.
 **   uint32_t near_odd(p): what is no plain ASCII of a string, in the NEAR bytes at p.
-**   uint32_t second(p): the bytes of its 32 that make a good escape behind a backslash; what is
-**     seldom may be left out.
+**   uint32_t second(p): the bytes of its 32 that make a good escape of two bytes behind a
+*backslash,
+**     but for the slash; what is seldom may be left out.
 **   Escapes escapes(p, b): by ft_scan_escapes(), of the block at p.
 **   uint32_t continuations(p): the bytes of its 32 that continue a character of UTF-8.
 **   size_t ones(uint32_t): how many bits are set.
@@ -58,7 +59,7 @@ static inline uint32_t first_bits(size_t n) {
 static inline void count(ft_scan_text *text, const uint8_t *p, size_t n, Block b, Escapes e) {
   uint32_t done = first_bits(n);
   if (b.backslash & done) {
-    text->flags |= FT_NODE_ESCAPED;
+    text->flags |= e.unicode & done ? FT_NODE_ESCAPED | FT_NODE_VARIED : FT_NODE_ESCAPED;
     text->extra += ones(e.simple & done) + 5 * ones(e.unicode & done);
   }
   if (beyond(p) & done)
@@ -94,6 +95,7 @@ static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p
     if (q == at)
       break;
     text->extra += (size_t)(q - at) - 1;
+    text->flags |= ft_scan_flags(at, q);
     if (q - p >= BLOCK)
       break;
     stop &= UINT32_MAX << (q - p);

@@ -69,11 +69,11 @@ static FT_SCAN_APART const uint8_t *string_rest(ft_scan_state *S, const uint8_t 
     p = run(S, p, text);
     if (FT_LIKELY(p < S->end && *p == '"'))
       return p;
-    if (p < S->end && *p == '\\')
-      text->flags |= FT_NODE_ESCAPED;
     const uint8_t *behind = odd(S, p);
     if (behind == NULL)
       return NULL;
+    if (*p == '\\')
+      text->flags |= ft_scan_flags(p, behind);
     text->extra += (size_t)(behind - p) - 1;
     p = behind;
   }

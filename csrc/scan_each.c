@@ -53,11 +53,11 @@ __attribute__((aligned(32))) const uint8_t ft_scan_each[FT_EACH_ROWS][32] = {
     [FT_EACH_THIRD] = EACH(0xE0 - 0x80),
     [FT_EACH_FOURTH] = EACH(0xF0 - 0x80),
     [FT_EACH_SECOND] = TWICE(NONE, NONE, '"', NONE, 't', NONE, 'f', NONE, NONE, NONE, NONE, NONE,
-                             NONE, NONE, 'n', '/'),
+                             NONE, NONE, 'n', NONE),
     [FT_SET_BY_HIGH] =
         TWICE(0, 0, MARK, DIGIT, LETTER | D, 0, LETTER | D | BFN, RT | U, 0, 0, 0, 0, 0, 0, 0, 0),
     [FT_SET_BY_LOW] = TWICE(DIGIT, HEX, HEX | MARK | BFN | RT, HEX, HEX | D | RT, HEX | U,
-                            HEX | BFN, DIGIT, DIGIT, DIGIT, 0, 0, 0, 0, BFN, MARK),
+                            HEX | BFN, DIGIT, DIGIT, DIGIT, 0, 0, 0, 0, BFN, 0),
     /* ASCII, a continuation, C0..CF, D0..DF, E0..EF, F0..FF */
     [FT_UTF8_FIRST_HIGH] = TWICE(EIGHT(LONG), TWO, TWO, TWO, TWO, SHORT | OVER2, SHORT,
                                  SHORT | OVER3 | SURROGATE, SHORT | LARGE | OVER4),

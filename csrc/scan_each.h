@@ -42,11 +42,12 @@ FT_SCAN_HIDDEN extern const uint8_t ft_scan_each[FT_EACH_ROWS][32];
 enum {
   FT_SET_DIGIT = 1,
   FT_SET_LETTER = 2, /* a to f, A to F */
-  FT_SET_MARK = 4,   /* quote, slash: simple escapes, as are the next two */
-  FT_SET_BFN = 8,    /* b, f, n */
-  FT_SET_RT = 16,    /* r, t */
-  FT_SET_D = 64,     /* d, D */
-  FT_SET_U = 128     /* u */
+  FT_SET_MARK =
+      4,          /* the quote: a simple escape, as are the next two. The slash is not among them */
+  FT_SET_BFN = 8, /* b, f, n */
+  FT_SET_RT = 16, /* r, t */
+  FT_SET_D = 64,  /* d, D */
+  FT_SET_U = 128  /* u */
 };
 
 /* The good escapes of a block, as they are taken from its odd ones: where they begin */

@@ -46,6 +46,11 @@ enum {
 enum { FT_BYTE_HEX = 4, FT_BYTE_D = 8 /* d, D: the surrogates begin so */ };
 FT_SCAN_HIDDEN extern const uint8_t ft_scan_bytes[256];
 
+/* Of the good escape [p, end): the flags of a string with it */
+static inline int ft_scan_flags(const uint8_t *p, const uint8_t *end) {
+  return end - p > 2 || p[1] == '/' ? FT_NODE_ESCAPED | FT_NODE_VARIED : FT_NODE_ESCAPED;
+}
+
 /* Are the four bytes at p hexadecimal digits of something that is no surrogate? */
 static inline int ft_scan_hex(const uint8_t *p) {
   const uint8_t *t = ft_scan_bytes;

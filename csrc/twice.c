@@ -69,6 +69,13 @@ static int read_line(ft_twice *t, off_t at) {
   return 1;
 }
 
+int ft_twice_changed(const ft_twice *t) {
+  struct stat is;
+  return t->fd >= 0 && (fstat(t->fd, &is) != 0 || is.st_size != t->was.st_size ||
+                        is.st_mtim.tv_sec != t->was.st_mtim.tv_sec ||
+                        is.st_mtim.tv_nsec != t->was.st_mtim.tv_nsec);
+}
+
 /* The first example of a brief gets its hash: 1, or as ft_twice_add() */
 static int tell(ft_twice *t, uint64_t *first, uint64_t brief) {
   ft_example e;
@@ -81,6 +88,8 @@ static int tell(ft_twice *t, uint64_t *first, uint64_t brief) {
   int got = read_line(t, (off_t)place);
   if (got != 1)
     return got;
+  if (ft_twice_changed(t)) /* perhaps in what a brief does not tell */
+    return FT_TWICE_CHANGED;
   got = ft_example_read(&e, t->text.data, t->text.len, DEPTH, &t->nodes, &at, &why);
   if (got < 0)
     return FT_TWICE_MEMORY;
@@ -90,13 +99,6 @@ static int tell(ft_twice *t, uint64_t *first, uint64_t brief) {
     return FT_TWICE_MEMORY;
   ft_briefs_move(first, TOLD);
   return 1;
-}
-
-int ft_twice_changed(const ft_twice *t) {
-  struct stat is;
-  return t->fd >= 0 && (fstat(t->fd, &is) != 0 || is.st_size != t->was.st_size ||
-                        is.st_mtim.tv_sec != t->was.st_mtim.tv_sec ||
-                        is.st_mtim.tv_nsec != t->was.st_mtim.tv_nsec);
 }
 
 /* ---- examples ---- */

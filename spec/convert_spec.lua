@@ -6,8 +6,8 @@ local shell = require "spec.support.shell"
 
 local FORMATS = {chat = 1, completion = 2, preference = 3, reinforcement = 4, text = 5, instruction = 6, sharegpt = 7}
 
-local SOURCES = "csrc/canon.c csrc/convert*.c csrc/truncate.c csrc/stats.c csrc/seen.c csrc/twice.c csrc/shuffle.c " ..
-  "csrc/scan*.c csrc/walk.c csrc/buf.c csrc/outfile.c csrc/example.c"
+local SOURCES = "csrc/canon.c csrc/convert*.c csrc/truncate.c csrc/stats.c csrc/seen.c csrc/briefs.c csrc/twice.c " ..
+  "csrc/shuffle.c csrc/scan*.c csrc/walk.c csrc/buf.c csrc/outfile.c csrc/example.c"
 
 describe("transformations in C", function()
   local tmp

@@ -103,7 +103,10 @@ describe("prepare_data, of examples that say the same,", function()
     assert.equal(twice, report.duplicates)
   end)
 
-  local function example(answer) return data.chat(data.USER, ('{"role":"assistant","content":"%s"}'):format(answer)) end
+  -- Answers that are short, or begin with the same words, look alike, and would be told at once
+  local function example(answer)
+    return data.chat(data.USER, ('{"role":"assistant","content":"%s is the answer"}'):format(answer))
+  end
 
   -- Writes `text` to the file, where it stands, once the first `after` examples were read
   local function meanwhile(path, text, after)

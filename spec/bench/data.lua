@@ -11,8 +11,8 @@ local ROUNDS = tonumber(os.getenv "BENCH_ROUNDS" or 9)
 local NPM = {["gpt-tokenizer"] = "4.0.0", tiktoken = "1.0.22"}
 local VARIANTS = {"avx2", "sse2", "portable"}
 local ENGINE = "dataset dataset_example dataset_found dataset_measure reader* scan* rules* message* check walk "
-  .. "convert convert_path canon seen twice shuffle sink outfile stats truncate buf example tokens* vocab unicode* "
-  .. "sha256"
+  .. "convert convert_path canon seen briefs twice shuffle sink outfile stats truncate buf example tokens* vocab "
+  .. "unicode* sha256"
 local SIMDJSON = "c++ -O2 -w spec/bench/peer_simdjson.cpp -o %s/simdjson -lsimdjson -lpthread"
 
 local kit, dir -- of run.lua; where everything is made

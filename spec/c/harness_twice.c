@@ -1,6 +1,6 @@
 /*
-** harness_twice.c: what has been there before: hashes (seen.h), and examples (twice.h), by
-** property, against the plain way to do it.
+** harness_twice.c: what has been there before: hashes (seen.h), briefs (briefs.h) and examples
+** (twice.h), by property, against the plain way to do it; and what one example is (canon.h).
 */
 #include "examples.h"
 #include "twice.h"
@@ -55,6 +55,111 @@ static void seen_without_memory(void) {
     ft_seen_free(&s);
     check(&tally, m.live == 0, "the set keeps memory");
   }
+}
+
+/* ---- briefs ---- */
+
+static uint64_t brief_of_number(uint64_t n) { /* alike in most of the bits that count */
+  return n << 62 | n << 28;
+}
+
+static void briefs(size_t n) {
+  ft_briefs b;
+  long wrong = 0;
+  ft_briefs_init(&b, plain_alloc, NULL);
+  for (uint64_t i = 0; i < n; i++)
+    wrong += ft_briefs_find(&b, brief_of_number(i)) != NULL ||
+             !ft_briefs_add(&b, brief_of_number(i), i * 7 % FT_PLACE_NONE);
+  for (uint64_t i = 0; i < 2 * n; i++) {
+    uint64_t *slot = ft_briefs_find(&b, brief_of_number(i) | 12345); /* bits that do not count */
+    wrong += (slot != NULL) != (i < n) || (slot != NULL && ft_briefs_place(slot) != i * 7);
+  }
+  check(&tally, wrong == 0, "a brief was forgotten, made up, or moved");
+  check(&tally, b.bytes <= 32 * n + 256 * 128, "more than 4 slots a brief");
+  for (uint64_t i = 0; i < n; i += 3)
+    ft_briefs_move(ft_briefs_find(&b, brief_of_number(i)), i % 2 ? 0 : FT_PLACE_NONE);
+  for (uint64_t i = 0; i < n; i++)
+    wrong += ft_briefs_place(ft_briefs_find(&b, brief_of_number(i))) != (i % 3 != 0 ? i * 7
+                                                                         : i % 2    ? 0
+                                                                                 : FT_PLACE_NONE);
+  check(&tally, wrong == 0, "a place was not moved, or another one was");
+  ft_briefs_free(&b);
+  ft_briefs_free(&b);
+  check(&tally, ft_briefs_find(&b, brief_of_number(0)) == NULL, "not empty");
+}
+
+/* ---- one example in several spellings ---- */
+
+static void add_utf8(ft_buf *b, unsigned c) {
+  char s[4] = {(char)c};
+  if (c >= 0x800)
+    s[0] = (char)(0xE0 | c >> 12), s[1] = (char)(0x80 | (c >> 6 & 0x3F)),
+    s[2] = (char)(0x80 | (c & 0x3F));
+  else if (c >= 0x80)
+    s[0] = (char)(0xC0 | c >> 6), s[1] = (char)(0x80 | (c & 0x3F));
+  add(b, s, c >= 0x800 ? 3 : c >= 0x80 ? 2 : 1);
+}
+
+/* The way `how` to write a character: 0 if there is none such */
+static int add_spelling(ft_buf *b, unsigned c, int how) {
+  static const char letters[] = "\"\"\\\\//\bb\ff\nn\rr\tt";
+  char s[8];
+  if (how < 2) {
+    snprintf(s, sizeof s, how == 0 ? "\\u%04x" : "\\u%04X", c);
+    adds(b, s);
+    return 1;
+  }
+  if (how == 2) {
+    if (c < 0x20 || c == '"' || c == '\\')
+      return 0;
+    add_utf8(b, c);
+    return 1;
+  }
+  for (size_t i = 0; letters[i] != '\0'; i += 2)
+    if ((unsigned)letters[i] == c) {
+      char escape[] = {'\\', letters[i + 1], '\0'};
+      adds(b, escape);
+      return 1;
+    }
+  return 0;
+}
+
+/* ["xxx...CHARACTERxxx..."]: 0 if there is no such spelling */
+static int hash_spelling(unsigned c, int how, int before, ft_hash *h, uint64_t *brief) {
+  static ft_buf text;
+  text_init(&text, &memory);
+  adds(&text, "[\"");
+  for (int i = 0; i < before; i++)
+    adds(&text, "x");
+  int there = add_spelling(&text, c, how);
+  adds(&text, "0123456789 0123456789 \"]");
+  if (there && scanned_buf(&first, &text)) {
+    *h = ft_canon(&first.e, 5);
+    *brief = ft_canon_brief(&first.e, 5);
+  } else
+    check(&tally, !there, "a text that is none");
+  ft_buf_free(&text);
+  return there;
+}
+
+static void spellings(void) {
+  long wrong = 0, alike = 0, same = 0;
+  ft_hash was = {0, 0};
+  for (int before = 0; before < 40; before++)
+    for (unsigned c = 1; c < 0x900; c += c < 0x100 ? 1 : 0x55) {
+      ft_hash one = {0, 0}, h;
+      uint64_t brief = 0, b;
+      hash_spelling(c, 0, before, &one, &brief);
+      for (int how = 1; how < 4; how++)
+        if (hash_spelling(c, how, before, &h, &b)) {
+          alike++;
+          wrong += h.a != one.a || h.b != one.b || b != brief;
+        }
+      same += one.a == was.a && one.b == was.b;
+      was = one;
+    }
+  check(&tally, alike > 20000 && wrong == 0, "a spelling makes another example of it");
+  check(&tally, same == 0, "two characters are one");
 }
 
 /* ---- examples in a file ---- */
@@ -221,6 +326,9 @@ int main(int argc, char **argv) {
   seen(1);
   seen(300000);
   seen_without_memory();
+  briefs(1);
+  briefs(300000);
+  spellings();
   twice(2, 1);
   twice(20, 1);
   twice(3, 2);

@@ -43,6 +43,13 @@ static size_t extra_by_hand(const char *s, size_t n) {
   return extra;
 }
 
+static int varied_by_hand(const char *s, size_t n) {
+  for (size_t i = 0; i + 1 < n; i += s[i] == '\\' ? 2 : 1)
+    if (s[i] == '\\' && (s[i + 1] == 'u' || s[i + 1] == '/'))
+      return 1;
+  return 0;
+}
+
 static void check_leaf(const char *s, size_t n, const ft_node *node) {
   const char *p = s + node->at;
   ft_json j = {p, p + node->n};
@@ -53,12 +60,15 @@ static void check_leaf(const char *s, size_t n, const ft_node *node) {
           "no quotes around a string");
     claim((memchr(p, '\\', node->n) != NULL) == ((node->flags & FT_NODE_ESCAPED) != 0),
           "an escape that is not flagged, or none that is");
+    claim(varied_by_hand(p, node->n) == ((node->flags & FT_NODE_VARIED) != 0),
+          "an escape that may be written otherwise is not flagged, or none that is");
     size_t extra = extra_by_hand(p, node->n);
     claim(node->extra == (extra < FT_NODE_MANY ? extra : FT_NODE_MANY), "miscounted bytes");
     claim(ft_scan_characters(s, node) == node->n - extra, "miscounted characters");
   } else {
     claim(node->n > 0 && ft_json_type(&j) == node->type, "a node of another type");
-    claim((node->flags & FT_NODE_ESCAPED) == 0 && node->extra == 0, "escaped, but no string");
+    claim((node->flags & (FT_NODE_ESCAPED | FT_NODE_VARIED)) == 0 && node->extra == 0,
+          "escaped, but no string");
   }
 }
 
