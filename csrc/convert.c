@@ -25,6 +25,7 @@ typedef struct Convert {
   const ft_conversion *c;
   ft_buf *out;
   ft_lost *lost;
+  size_t begin;  /* of the line in `out` */
   size_t weight; /* of the whole example; 0: it has none */
   size_t count;  /* turns so far */
   Turn turns[FEW];
@@ -81,12 +82,20 @@ static int put(Convert *C, const char *s) {
   return ft_buf_addstr(C->out, s) ? 1 : -1;
 }
 
+/* The string that is copied to byte `at` */
+static int note(Convert *C, size_t at, size_t node) {
+  ft_node string = C->e->nodes[node];
+  string.at = (uint32_t)at;
+  return C->c->strings == NULL || string.type != '"' ||
+         ft_buf_add(C->c->strings, &string, sizeof string);
+}
+
 /* Words, and behind them what the example has at this node: of a string what is between its
    quotes, which the words have */
 static int put_slice(Convert *C, const char *before, size_t node) {
   ft_slice s = ft_example_slice(C->e, node);
   size_t n = strlen(before);
-  if (!ft_buf_reserve(C->out, n + s.n))
+  if (!ft_buf_reserve(C->out, n + s.n) || !note(C, C->out->len - C->begin + n, node))
     return -1;
   ft_buf_add(C->out, before, n);
   ft_buf_add(C->out, s.s, s.n);
@@ -107,21 +116,20 @@ static int is_weighed(enum ft_format format) {
 }
 
 static int put_listed(Convert *C, const Turn *turn) {
-  static const char *const chat[] = {"{\"role\":\"system\",\"content\":\"",
-                                     "{\"role\":\"user\",\"content\":\"",
-                                     "{\"role\":\"assistant\",\"content\":\""};
-  static const char *const sharegpt[] = {"{\"from\":\"system\",\"value\":\"",
-                                         "{\"from\":\"human\",\"value\":\"",
-                                         "{\"from\":\"gpt\",\"value\":\""};
-  int is_chat = C->c->to == FT_FORMAT_CHAT;
-  const char *first = is_chat ? "{\"messages\":[" : "{\"conversations\":[";
-  int verdict = put(C, C->count > 1 ? "," : first);
-  if (verdict == 1)
-    verdict = put_slice(C, (is_chat ? chat : sharegpt)[turn->role], turn->text);
-  if (verdict == 1)
-    verdict = put(C, "\"");
-  if (verdict == 1)
-    verdict = put_weight(C, turn->weight);
+  static const char *const chat[] = {",{\"role\":\"system\",\"content\":\"",
+                                     ",{\"role\":\"user\",\"content\":\"",
+                                     ",{\"role\":\"assistant\",\"content\":\""};
+  static const char *const sharegpt[] = {",{\"from\":\"system\",\"value\":\"",
+                                         ",{\"from\":\"human\",\"value\":\"",
+                                         ",{\"from\":\"gpt\",\"value\":\""};
+  int is_chat = C->c->to == FT_FORMAT_CHAT, first = C->count == 1, verdict = 1;
+  if (first)
+    verdict = put(C, is_chat ? "{\"messages\":[" : "{\"conversations\":[");
+  if (verdict == 1) /* without the comma where it is the first */
+    verdict = put_slice(C, (is_chat ? chat : sharegpt)[turn->role] + first, turn->text);
+  if (verdict != 1 || turn->weight == 0)
+    return verdict == 1 ? put(C, "\"}") : verdict;
+  verdict = put_slice(C, "\",\"weight\":", turn->weight);
   return verdict == 1 ? put(C, "}") : verdict;
 }
 
@@ -205,17 +213,18 @@ static int finish(Convert *C) {
 /* ---- reading ---- */
 
 /* Is this key, or string, the word? */
-static int is_word(const ft_example *e, size_t node, const char *word, size_t n) {
+static int is_word(const ft_example *e, size_t node, const char *word) {
+  ft_slice s = ft_example_slice(e, node);
   if (e->nodes[node].flags & FT_NODE_ESCAPED)
-    return ft_json_is(ft_example_slice(e, node), word);
-  return e->nodes[node].n == n && memcmp(e->s + e->nodes[node].at, word, n) == 0;
+    return ft_json_is(s, word);
+  return *s.s == *word && strncmp(s.s, word, s.n) == 0 && word[s.n] == '\0';
 }
 
 static int may_drop(const Convert *C, size_t key) {
   if (C->c->drop == NULL)
     return 0;
   for (const char *const *d = C->c->drop; *d != NULL; d++)
-    if (is_word(C->e, key, *d, strlen(*d)))
+    if (is_word(C->e, key, *d))
       return 1;
   return 0;
 }
@@ -230,7 +239,7 @@ static int fields(Convert *C, size_t object, const char *const *names, size_t *a
     at[i] = 0;
   for (size_t key = object + 1; key < nodes[object].next; key = nodes[key + 1].next) {
     size_t i = 0;
-    while (names[i] != NULL && (at[i] > 0 || !is_word(C->e, key, names[i], strlen(names[i]))))
+    while (names[i] != NULL && (at[i] > 0 || !is_word(C->e, key, names[i])))
       i++;
     if (names[i] != NULL)
       at[i] = key + 1;
@@ -283,7 +292,7 @@ static int read_turn(Convert *C, const List *list, size_t node) {
       !check_text(C, node, list->text, at[1]) || !check_weight(C, node, at[2]))
     return 0;
   for (int r = SYSTEM; r < ROLES; r++)
-    if (is_word(C->e, at[0], list->roles[r], strlen(list->roles[r]))) {
+    if (is_word(C->e, at[0], list->roles[r])) {
       Turn turn = {(enum Role)r, node, at[1], at[2]};
       return put_turn(C, &turn);
     }
@@ -426,9 +435,11 @@ int ft_convert(const ft_example *e, const ft_conversion *c, ft_buf *out, ft_lost
   C.c = c;
   C.out = out;
   C.lost = why;
-  size_t before = out->len;
+  C.begin = out->len;
+  if (c->strings != NULL)
+    ft_buf_clear(c->strings);
   int verdict = read_example(&C);
   if (verdict != 1)
-    out->len = before;
+    out->len = C.begin;
   return verdict;
 }

@@ -24,6 +24,8 @@
 typedef struct ft_conversion {
   enum ft_format from, to;
   const char *const *drop; /* NULL, or keys that may be lost (name, id ...), a NULL behind them */
+  ft_buf
+      *strings; /* NULL, or for the strings that are copied, as ft_scan_made() wants to have them */
 } ft_conversion;
 
 enum { FT_LOST_PATH = 128 };

@@ -407,12 +407,13 @@ void ft_dataset_init(ft_dataset *d, lua_Alloc alloc, void *ud) {
   ft_buf_init(&d->candidates, alloc, ud, SIZE_MAX / 2);
   ft_buf_init(&d->nodes, alloc, ud, FT_NODES_MAX * sizeof(ft_node));
   ft_buf_init(&d->nodes_made, alloc, ud, FT_NODES_MAX * sizeof(ft_node));
+  ft_buf_init(&d->strings, alloc, ud, FT_NODES_MAX * sizeof(ft_node));
 }
 
 void ft_dataset_close(ft_dataset *d) {
   ft_buf *bufs[] = {&d->sources, &d->made,          &d->shorter, &d->answer,
                     &d->found,   &d->shuffled_text, &d->nodes,   &d->nodes_made,
-                    &d->texts,   &d->drop,          &d->columns};
+                    &d->strings, &d->texts,         &d->drop,    &d->columns};
   d->closed = 1;
   ft_reader_close(&d->reader);
   ft_outfile_abort(&d->shuffled);

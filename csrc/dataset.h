@@ -72,6 +72,7 @@ typedef struct ft_dataset {
   ft_buf texts, drop, columns; /* strings of the options, and what points to them */
 
   ft_buf nodes, nodes_made, made, shorter; /* the example's; and of what it becomes */
+  ft_buf strings;                          /* of `made`, those that were scanned before */
   ft_twice seen, against;                  /* the examples so far, those to look out for */
   ft_buf answer;                           /* the first one; len 0: none yet */
   int answers;                             /* 0: none, 1: all the same, 2: there are others */

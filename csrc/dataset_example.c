@@ -21,10 +21,11 @@ static int not_json(ft_dataset *d, const char *s, size_t n, size_t at, const cha
 }
 
 /* 1: e is made, its nodes in `nodes`; 0: it is no JSON, or a fault */
-static int scan(ft_dataset *d, ft_buf *nodes, const char *s, size_t n, ft_example *e) {
+static int scan(ft_dataset *d, ft_buf *nodes, const ft_buf *strings, const char *s, size_t n,
+                ft_example *e) {
   const char *why;
   ptrdiff_t at;
-  int got = ft_example_read(e, s, n, FT_EXAMPLE_DEPTH, nodes, &at, &why);
+  int got = ft_example_read(e, s, n, FT_EXAMPLE_DEPTH, strings, nodes, &at, &why);
   if (got == 0)
     return not_json(d, s, n, (size_t)at, why);
   if (got < 0 && !nodes->full)
@@ -56,7 +57,8 @@ static int judge_made(ft_dataset *d, ft_example *e, ft_facts *facts) {
       d->rules.grade[i] = FT_GRADE_OFF;
   d->rules.format = ft_dataset_format(d);
   d->record.made = 1;
-  int good = scan(d, &d->nodes_made, d->made.data, d->made.len, e) && judge(d, e, facts);
+  int good =
+      scan(d, &d->nodes_made, &d->strings, d->made.data, d->made.len, e) && judge(d, e, facts);
   d->record.made = made;
   d->rules.format = from;
   memcpy(d->rules.grade, grade, sizeof grade);
@@ -77,7 +79,7 @@ static int told(ft_dataset *d, enum ft_rule rule, size_t at, const char *words) 
 
 /* e becomes the example in the output's format. 1; 0: it cannot, or a fault */
 static int convert(ft_dataset *d, ft_example *e, ft_facts *facts) {
-  ft_conversion c = {d->rules.format, d->options.to, d->options.drop};
+  ft_conversion c = {d->rules.format, d->options.to, d->options.drop, &d->strings};
   ft_lost lost;
   ft_buf_clear(&d->made);
   int done = ft_convert(e, &c, &d->made, &lost);
@@ -105,7 +107,8 @@ static int shorten_by(ft_dataset *d, ft_example *e, ft_facts *facts, size_t most
     told(d, FT_RULE_TOO_HEAVY, 0, "too long, also without all messages that may be left out");
     return 0;
   }
-  ft_buf spare = d->made; /* what was made first is still read until here */
+  ft_buf_clear(&d->strings); /* they were of that one */
+  ft_buf spare = d->made;    /* what was made first is still read until here */
   d->made = d->shorter;
   d->shorter = spare;
   d->shortened++;
@@ -255,7 +258,7 @@ int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined) {
   d->examples++;
   if (is_remade(&d->options))
     memcpy(d->counts_before, d->rules.findings.counts, sizeof d->counts_before);
-  int good = scan(d, &d->nodes, s, n, &e);
+  int good = scan(d, &d->nodes, NULL, s, n, &e);
   if (good && wants_first(d))
     ft_twice_look(&d->seen, &e);
   good = good && judge(d, &e, &facts);
@@ -277,7 +280,7 @@ int ft_dataset_example(ft_dataset *d, const char *s, size_t n, int joined) {
 /* It is one to look out for. What is no JSON is only counted: whoever checks that file is told. */
 int ft_dataset_look_out(ft_dataset *d, const char *s, size_t n) {
   ft_example e;
-  if (!scan(d, &d->nodes, s, n, &e)) {
+  if (!scan(d, &d->nodes, NULL, s, n, &e)) {
     d->unread++;
     return d->kind == NULL;
   }

@@ -29,7 +29,7 @@ static int push_example(lua_State *L, ft_tokens *tokens, ft_buf *nodes, int idx)
   const char *why = NULL, *s = luaL_checklstring(L, idx, &n);
   ptrdiff_t at;
   luaL_argcheck(L, n < UINT32_MAX, idx, "too long");
-  if (ft_example_read(&e, s, n, JSON_DEPTH, nodes, &at, &why) != 1 ||
+  if (ft_example_read(&e, s, n, JSON_DEPTH, NULL, nodes, &at, &why) != 1 ||
       !ft_tokens_example(tokens->v, &e, &tokens->space, &all, &learned)) {
     lua_pushnil(L);
     lua_pushstring(L, why != NULL ? why : "not enough memory");

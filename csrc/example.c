@@ -2,13 +2,15 @@
 
 #include <string.h>
 
-int ft_example_read(ft_example *e, const char *s, size_t n, int depth, ft_buf *nodes, ptrdiff_t *at,
-                    const char **why) {
+int ft_example_read(ft_example *e, const char *s, size_t n, int depth, const ft_buf *strings,
+                    ft_buf *nodes, ptrdiff_t *at, const char **why) {
+  const ft_node *known = strings != NULL ? (const ft_node *)(const void *)strings->data : NULL;
+  size_t many = strings != NULL ? strings->len / sizeof *known : 0;
   ft_buf_clear(nodes);
   for (;;) {
     size_t room = nodes->cap / sizeof(ft_node);
     ft_node *list = (ft_node *)(void *)nodes->data;
-    *at = ft_scan_nodes(s, n, depth, list, room, &e->count, why);
+    *at = ft_scan_made(s, n, depth, known, many, list, room, &e->count, why);
     if (*at >= 0)
       return 0;
     if (e->count <= room) {

@@ -15,11 +15,12 @@ typedef struct ft_example {
   size_t count;
 } ft_example;
 
-/* Scans the text and notes its nodes in `nodes`, which grows. 1: e is made, until `nodes` changes;
+/* Scans the text and notes its nodes in `nodes`, which grows. strings: NULL, or nodes of those that
+   are not to be scanned again, as of ft_scan_made(). 1: e is made, until `nodes` changes;
    0: it is no JSON, and *at and *why are as of ft_scan(); -1: no memory, or (nodes->full) more
    nodes than may be. */
-int ft_example_read(ft_example *e, const char *s, size_t n, int depth, ft_buf *nodes, ptrdiff_t *at,
-                    const char **why);
+int ft_example_read(ft_example *e, const char *s, size_t n, int depth, const ft_buf *strings,
+                    ft_buf *nodes, ptrdiff_t *at, const char **why);
 
 /* The bytes of node i: of a string without its quotes, of a container with its brackets */
 static inline ft_slice ft_example_slice(const ft_example *e, size_t i) {

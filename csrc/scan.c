@@ -171,8 +171,13 @@ ptrdiff_t ft_scan(const char *s, size_t n, int depth, const char **why) {
 
 ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size_t room,
                         size_t *count, const char **why) {
+  return ft_scan_made(s, n, depth, NULL, 0, nodes, room, count, why);
+}
+
+ptrdiff_t ft_scan_made(const char *s, size_t n, int depth, const ft_node *strings, size_t known,
+                       ft_node *nodes, size_t room, size_t *count, const char **why) {
   const uint8_t *begin = (const uint8_t *)s;
-  ft_scan_state S = {begin, begin + n, NULL, NULL, nodes, room, 0};
+  ft_scan_state S = {begin, begin + n, NULL, NULL, nodes, room, 0, strings, strings + known};
   ft_scanner *scanner = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
   if (scanner == NULL) {
     scanner = best();

@@ -42,6 +42,12 @@ enum { FT_NODE_MANY = UINT16_MAX };
 ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size_t room,
                         size_t *count, const char **why);
 
+/* The same of a text that was put together out of strings of accepted texts, with these in it, in
+   its order: they are not gone through again. Of each: `at` and n as in this text, flags and extra
+   as they were. */
+ptrdiff_t ft_scan_made(const char *s, size_t n, int depth, const ft_node *strings, size_t known,
+                       ft_node *nodes, size_t room, size_t *count, const char **why);
+
 /* Characters (code points) of a string of the accepted text s. ft_scan_count() is for those of
    FT_NODE_MANY, which are counted anew. */
 size_t ft_scan_count(const char *s, const ft_node *string);

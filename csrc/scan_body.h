@@ -62,9 +62,25 @@ static inline void note_end(Notes *notes, size_t i, const uint8_t *p) {
 
 /* ---- values that hold none ---- */
 
-/* From p in a string, all good before it, to the closing quote */
+/* The closing quote of the string that begins at p, if it is known; NULL: it is not */
+static const uint8_t *known_string(ft_scan_state *S, const uint8_t *p, ft_scan_text *text) {
+  size_t at = (size_t)(p - S->begin), left = (size_t)(S->end - p);
+  while (S->known < S->known_end && S->known->at < at)
+    S->known++;
+  if (S->known == S->known_end || S->known->at != at || S->known->n >= left ||
+      p[S->known->n] != '"')
+    return NULL;
+  text->flags |= S->known->flags & (FT_NODE_ESCAPED | FT_NODE_VARIED);
+  text->extra = S->known->extra;
+  return p + S->known->n;
+}
+
+/* The closing quote of the string that begins at p */
 static FT_SCAN_APART const uint8_t *string_rest(ft_scan_state *S, const uint8_t *p,
                                                 ft_scan_text *text) {
+  const uint8_t *quote = S->known != NULL ? known_string(S, p, text) : NULL;
+  if (quote != NULL)
+    return quote;
   for (;;) {
     p = run(S, p, text);
     if (FT_LIKELY(p < S->end && *p == '"'))

@@ -22,7 +22,8 @@ typedef struct ft_scan_state {
   const uint8_t *at; /* the fault, and its sentence; NULL: none */
   const char *why;
   ft_node *nodes;
-  size_t room, count; /* of nodes: there, and needed so far */
+  size_t room, count;               /* of nodes: there, and needed so far */
+  const ft_node *known, *known_end; /* strings that are good: those still to come */
 } ft_scan_state;
 
 /* What there is to say of a string once it was gone over */

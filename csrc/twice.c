@@ -90,7 +90,7 @@ static int tell(ft_twice *t, uint64_t *first, uint64_t brief) {
     return got;
   if (ft_twice_changed(t)) /* perhaps in what a brief does not tell */
     return FT_TWICE_CHANGED;
-  got = ft_example_read(&e, t->text.data, t->text.len, DEPTH, &t->nodes, &at, &why);
+  got = ft_example_read(&e, t->text.data, t->text.len, DEPTH, NULL, &t->nodes, &at, &why);
   if (got < 0)
     return FT_TWICE_MEMORY;
   if (got == 0 || !ft_briefs_same(ft_canon_brief(&e, t->seed), brief))

@@ -107,7 +107,7 @@ describe("a vocabulary", function()
 
   it("lets others go on while it is read", function()
     local others, done = 0, false
-    local path = file(small.text() .. small.filler(60000))
+    local path = file(small.text() .. small.filler(400000))
     finetune.run(function()
       assert(finetune.vocabulary {path = path, like = "o200k_base"})
       done = true

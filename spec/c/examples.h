@@ -72,6 +72,24 @@ static inline int scanned(Example *x, const char *s, size_t n) {
   return 1;
 }
 
+/* Does ft_scan_made() with these strings say the same of the text of x? */
+static inline int scanned_alike(const Example *x, const ft_buf *strings) {
+  static ft_node made[NODES];
+  const char *why;
+  size_t count;
+  ptrdiff_t at = ft_scan_made(x->e.s, x->e.n, DEPTH, (const ft_node *)(const void *)strings->data,
+                              strings->len / sizeof *made, made, NODES, &count, &why);
+  if (at >= 0 || count != x->e.count)
+    return 0;
+  for (size_t i = 0; i < count; i++) {
+    const ft_node *a = &made[i], *b = &x->nodes[i];
+    if (a->at != b->at || a->n != b->n || a->next != b->next || a->type != b->type ||
+        a->flags != b->flags || a->extra != b->extra)
+      return 0;
+  }
+  return 1;
+}
+
 static inline int scanned_buf(Example *x, const ft_buf *b) {
   return scanned(x, b->data, b->len);
 }

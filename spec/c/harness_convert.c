@@ -9,7 +9,7 @@
 
 static Example first, second, third;
 static Memory memory;
-static ft_buf text, other, back;
+static ft_buf text, other, back, strings;
 static Tally tally;
 
 static void bad(const char *what, const ft_buf *b) {
@@ -116,7 +116,7 @@ static void check_lost(const ft_conversion *c, const ft_lost *lost) {
 
 /* The text as `first`, converted to `second` and back to `third`; 1: it could be */
 static int there_and_back(const ft_conversion *c) {
-  ft_conversion return_trip = {c->to, c->from, NULL};
+  ft_conversion return_trip = {c->to, c->from, NULL, NULL};
   ft_lost lost;
   ft_buf_clear(&back);
   adds(&back, "abc");
@@ -127,6 +127,8 @@ static int there_and_back(const ft_conversion *c) {
   add(&other, back.data + 3, back.len - 3);
   if (!scanned_buf(&second, &other) || memchr(other.data, '\n', other.len) != NULL)
     return bad("no line of JSON", &other), 1;
+  if (!scanned_alike(&second, &strings))
+    bad("its known strings are others", &other);
   ft_buf_clear(&back);
   verdict = ft_convert(&second.e, &return_trip, &back, &lost);
   if (verdict != 1 || !scanned_buf(&third, &back))
@@ -146,7 +148,7 @@ static void plain_instruction(void) {
 
 static void round_trip(enum ft_format from, enum ft_format to, int odd) {
   static const char *const dropped[] = {"id", "odd", "name", NULL};
-  ft_conversion c = {from, to, NULL};
+  ft_conversion c = {from, to, NULL, &strings};
   random_example(from, odd);
   if (odd == INNER && ((from != FT_FORMAT_CHAT && from != FT_FORMAT_SHAREGPT) || !add_inner()))
     return;
@@ -189,7 +191,7 @@ static void round_trips(int rounds) {
 static void untouched(int rounds) {
   ft_lost lost;
   for (int k = 0; k < rounds; k++) {
-    ft_conversion c = {FT_FORMAT_REINFORCEMENT, FT_FORMAT_REINFORCEMENT, NULL};
+    ft_conversion c = {FT_FORMAT_REINFORCEMENT, FT_FORMAT_REINFORCEMENT, NULL, NULL};
     ft_buf_clear(&text);
     ft_buf_clear(&other);
     ft_buf_clear(&back);
@@ -333,7 +335,7 @@ static void no_memory(void) {
   ft_lost lost;
   scanned(&first, s, sizeof s - 1);
   for (size_t k = 0; k < sizeof to / sizeof *to; k++) {
-    ft_conversion c = {FT_FORMAT_CHAT, to[k], NULL};
+    ft_conversion c = {FT_FORMAT_CHAT, to[k], NULL, &strings};
     for (size_t max = 0; max < 200; max++) { /* however little there is room for */
       ft_buf small;
       ft_buf_init(&small, memory_alloc, &memory, max);
@@ -362,6 +364,7 @@ int main(int argc, char **argv) {
   text_init(&text, &memory);
   text_init(&other, &memory);
   text_init(&back, &memory);
+  text_init(&strings, &memory);
   round_trips(rounds);
   untouched(rounds);
   hashes(rounds);
@@ -372,6 +375,7 @@ int main(int argc, char **argv) {
   ft_buf_free(&text);
   ft_buf_free(&other);
   ft_buf_free(&back);
+  ft_buf_free(&strings);
   check(&tally, memory.live == 0, "memory was kept");
   return summary(&tally);
 }

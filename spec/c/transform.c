@@ -36,7 +36,7 @@ static void print_out(void) {
 
 static void convert(const ft_example *e, char **args) {
   const char *drop[16] = {NULL};
-  ft_conversion c = {(enum ft_format)atoi(args[0]), (enum ft_format)atoi(args[1]), drop};
+  ft_conversion c = {(enum ft_format)atoi(args[0]), (enum ft_format)atoi(args[1]), drop, NULL};
   ft_lost lost;
   for (int i = 0; i < 15 && args[i + 2] != NULL; i++)
     drop[i] = args[i + 2], drop[i + 1] = NULL;

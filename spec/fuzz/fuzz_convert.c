@@ -32,6 +32,24 @@ static int same(const ft_example *a, const ft_example *b) {
   return x.a == y.a && x.b == y.b;
 }
 
+/* The strings that were copied are known, and make no difference */
+static void check_known(const ft_buf *line, const ft_buf *strings) {
+  const char *why;
+  size_t count;
+  ft_example e;
+  check(scan(&e, 1, line->data, line->len), "what was converted is no JSON");
+  check(ft_scan_made(e.s, e.n, DEPTH, (const ft_node *)(const void *)strings->data,
+                     strings->len / sizeof(ft_node), nodes[2], NODES, &count, &why) < 0 &&
+            count == e.count,
+        "with known strings it is something else");
+  for (size_t i = 0; i < count; i++) {
+    const ft_node *a = &nodes[1][i], *b = &nodes[2][i];
+    check(a->at == b->at && a->n == b->n && a->next == b->next && a->type == b->type &&
+              a->flags == b->flags && a->extra == b->extra,
+          "with known strings a node is another");
+  }
+}
+
 /* Members that may come back otherwise (convert.h): an instruction is compared by what it says */
 static int comes_back_alike(enum ft_format from) {
   return from != FT_FORMAT_INSTRUCTION && from != FT_FORMAT_SHAREGPT;
@@ -40,7 +58,7 @@ static int comes_back_alike(enum ft_format from) {
 /* The copy that was made of e: once more there and back, which must now change nothing */
 static void check_way_back(const ft_example *e, const ft_conversion *c, const ft_buf *line) {
   Memory m = {-1, 0};
-  ft_conversion return_trip = {c->to, c->from, NULL};
+  ft_conversion return_trip = {c->to, c->from, NULL, NULL};
   ft_example there, back, again;
   ft_buf text, third;
   ft_lost lost;
@@ -62,12 +80,14 @@ static void check_way_back(const ft_example *e, const ft_conversion *c, const ft
 static void convert(const ft_example *e, unsigned formats, int fail) {
   static const char *const drop[] = {"weight", "name", NULL};
   Memory m = {fail, 0};
-  ft_conversion c = {FT_FORMAT_NONE, FT_FORMAT_NONE, formats & 0x80 ? drop : NULL};
-  ft_buf out;
+  ft_conversion c = {FT_FORMAT_NONE, FT_FORMAT_NONE, formats & 0x80 ? drop : NULL, NULL};
+  ft_buf out, strings;
   ft_lost lost = {0, 0, "", ""};
   c.from = (enum ft_format)(1 + formats % 7);
   c.to = (enum ft_format)(1 + formats / 7 % 7);
   ft_buf_init(&out, allocate, &m, SIZE_MAX / 2);
+  ft_buf_init(&strings, allocate, &m, SIZE_MAX / 2);
+  c.strings = &strings;
   int verdict = ft_convert(e, &c, &out, &lost);
   check(verdict == 1 || out.len == 0, "a part was written");
   check(verdict >= 0 || m.until_failure == 0, "no memory, though there was");
@@ -75,9 +95,13 @@ static void convert(const ft_example *e, unsigned formats, int fail) {
     check(*lost.words != '\0' && lost.node < e->count && lost.at < e->n, "a refusal of nothing");
   if (verdict == 1)
     check(c.from == c.to || ft_convert_never(c.from, c.to) == NULL, "that never goes");
+  if (verdict == 1)
+    check_known(&out, &strings);
+  c.strings = NULL;
   if (verdict == 1 && c.drop == NULL && c.from != c.to)
     check_way_back(e, &c, &out);
   ft_buf_free(&out);
+  ft_buf_free(&strings);
   check(m.bytes == 0, "memory was kept");
 }
 
