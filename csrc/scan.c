@@ -177,7 +177,9 @@ ptrdiff_t ft_scan_nodes(const char *s, size_t n, int depth, ft_node *nodes, size
 ptrdiff_t ft_scan_made(const char *s, size_t n, int depth, const ft_node *strings, size_t known,
                        ft_node *nodes, size_t room, size_t *count, const char **why) {
   const uint8_t *begin = (const uint8_t *)s;
-  ft_scan_state S = {begin, begin + n, NULL, NULL, nodes, room, 0, strings, strings + known};
+  ft_scan_state S = {begin, begin + n, NULL, NULL, nodes, room, 0, strings, strings};
+  if (known > 0)
+    S.known_end += known;
   ft_scanner *scanner = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
   if (scanner == NULL) {
     scanner = best();
