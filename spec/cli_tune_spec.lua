@@ -325,8 +325,8 @@ Fine-tuning gpt-4.1-mini
 
     it("ends with 130 at Ctrl-C while uploading: no job is created", function()
       if not clis.has_pty() then return pending "there is no python3" end
-      server:fault {kind = "stall", at = "upload", bytes = 100, seconds = 5, path = "/files$"}
-      local got = pty("--yes", {{"sleep", 0.8}, {"send", CTRL_C}, {"expect", "no job was created"}})
+      server:fault {kind = "stall", at = "upload", bytes = 100, path = "/files$"}
+      local got = pty("--yes", {{"fault", server.control}, {"send", CTRL_C}, {"expect", "no job was created"}})
       assert.same({true, 130}, {got.seen, got.status})
       assert.same({}, sent("POST", "/jobs$"))
     end)

@@ -51,7 +51,7 @@ describe("training on this machine", function()
   end
 
   local function eventually(f, what)
-    local limit = core.now() + 20
+    local limit = core.now() + 60
     repeat
       local value = f()
       if value then return value end
@@ -291,7 +291,7 @@ describe("training on this machine", function()
     local _, err, last = ended(job)
     assert.equal("cancelled", last.status)
     assert.equal("job", err.kind)
-    assert.is_true(core.now() - began < 10)
+    assert.is_true(core.now() - began < 60)
     for _, command in ipairs {"sleep 8761", "sleep 8762", "sleep 8763"} do assert.is_false(lives(command)) end
   end)
 end)

@@ -138,8 +138,10 @@ describe("prepare_data reads", function()
   it("a pipe with a name, while its writer takes its time", function()
     local pipe = path "pipe"
     shell.must("mkfifo " .. quote(pipe))
-    local writer = io.popen(("{ sleep 0.1; head -c 60 %s; sleep 0.1; tail -c +61 %s; } > %s"):format(
-      quote(write("a.jsonl", JSONL)), quote(path "a.jsonl"), quote(pipe)))
+    local slow = "{ until [ -e %s ]; do sleep 0.01; done; head -c 60 %s; until [ -e %s ]; do sleep 0.01; done; "
+      .. "tail -c +61 %s; } > %s"
+    local writer = io.popen(slow:format(quote(path "one"), quote(write("a.jsonl", JSONL)), quote(path "two"),
+      quote(path "a.jsonl"), quote(pipe)))
     local ticks, done = 0, false
     local results, errors = finetune.run(
       function()
@@ -151,13 +153,15 @@ describe("prepare_data reads", function()
         while not done do
           finetune.sleep(0.005)
           ticks = ticks + 1
+          if ticks == 5 then write("one", "") end
+          if ticks == 10 then write("two", "") end
         end
         return true
       end)
     writer:close()
     assert.is_nil(errors[1])
     assert.same(ROWS, decoded(results[1].text))
-    assert.is_true(ticks >= 5, "the others were not served: " .. ticks)
+    assert.is_true(ticks >= 10, "the others were not served: " .. ticks)
   end)
 
   it("places of bad records as they stand in the source", function()

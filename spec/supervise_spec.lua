@@ -31,7 +31,7 @@ describe("a job's directory", function()
   end
 
   local function eventually(f)
-    local limit = core.now() + 10
+    local limit = core.now() + 60
     repeat
       if f() then return end
       shell.run "sleep 0.01"

@@ -26,9 +26,9 @@ function M.failed(value, err)
   return err
 end
 
--- Steps the engine until f() is true; raises after `seconds` (3).
+-- Steps the engine until f() is true; raises after `seconds` (60: for the slowest machine).
 function M.until_true(f, seconds)
-  local deadline = core.now() + (seconds or 3)
+  local deadline = core.now() + (seconds or 60)
   while not f() do
     if core.now() > deadline then error("it did not happen in time", 2) end
     finetune.step(0.01)
