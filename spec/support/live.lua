@@ -121,6 +121,11 @@ function M.child(code, ...)
   return shell.run(table.concat(words, " "))
 end
 
+-- What this process has read so far, from files and all else.
+function M.bytes_read()
+  return tonumber(M.read("/proc/self/io"):match "rchar:%s*(%d+)")
+end
+
 -- Peak resident memory of this process in KiB.
 function M.peak()
   return tonumber(M.read("/proc/self/status"):match "VmHWM:%s*(%d+)")
