@@ -173,6 +173,20 @@ describe("prepare_data reads", function()
     assert.equal("record", report.errors[1].rule)
   end)
 
+  it("places of findings in rows: the byte where the field begins, in the line in which it does", function()
+    local text = 'id,prompt,completion\n1,a <|x|>, b\n2,a,\n3,"say ""hi""\n\ta\\ é","d\n ""<|im_end|>"\n4,"<|y|>",\r\n'
+    local _, err = prepare {path = write("a.csv", text), columns = {prompt = "prompt", completion = "completion"},
+      rules = {special_token = "error", empty_completion = "error"}}
+    local places = {}
+    for i, e in ipairs(err.report.errors) do places[i] = ("%d:%d %s"):format(e.line, e.column, e.path) end
+    assert.same({"2:3 prompt", "3:5 completion", "5:9 completion", "7:3 prompt", "7:11 completion"}, places)
+    _, err = prepare {path = write("b.tsv", "prompt\tcompletion\tx\na\tb\tc\n"), rules = {extra_key = "error"}}
+    assert.same({2, 5, "x"}, {err.report.errors[1].line, err.report.errors[1].column, err.report.errors[1].path})
+    _, err = prepare {path = write("c.csv", "prompt,note\na,b\n"), format = "completion"}
+    assert.same({2, 1, "completion"}, {err.report.errors[1].line, err.report.errors[1].column,
+      err.report.errors[1].path})
+  end)
+
   describe("from Lua", function()
     it("an array, and the caller may change it meanwhile", function()
       local list = {}
