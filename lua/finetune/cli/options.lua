@@ -10,7 +10,7 @@ local M = {}
 local WIDTH, MARGIN = 100, 26
 
 M.EXIT_CODES = "Exit codes: 0 done, 1 the job or the check failed, 2 usage, 3 configuration or key, 4 service or "
-  .. "network, 5 cancelled, 130 interrupted."
+  .. "network, 5 cancelled, 130 interrupted (143 by SIGTERM, 129 by SIGHUP)."
 
 local GLOBAL = {
   {"--provider", "the service ($FINE_TUNE_PROVIDER, else the profile's, else openai)", value = "NAME", many = true},
