@@ -13,11 +13,9 @@ enum Role { SYSTEM, USER, ASSISTANT, ROLES };
 
 typedef struct Turn {
   enum Role role;
-  size_t node;    /* where it is */
-  size_t text;    /* the string that was said */
-  size_t weight;  /* 0: it has none */
-  int last_first; /* what was said stands before who said it: kept, see `empty input` in convert.h
-                   */
+  size_t node;   /* where it is */
+  size_t text;   /* the string that was said */
+  size_t weight; /* 0: it has none */
 } Turn;
 
 enum { FEW = 3 }; /* turns of a format that has a field for each */
@@ -108,34 +106,20 @@ static int is_weighed(enum ft_format format) {
   return format == FT_FORMAT_CHAT || format == FT_FORMAT_COMPLETION || format == FT_FORMAT_TEXT;
 }
 
-/* What stands before and behind the text of a turn: in the usual order, and with the text first */
-typedef struct Frame {
-  const char *before, *behind;
-} Frame;
-
-static const Frame chat_frames[2][ROLES] = {{{"{\"role\":\"system\",\"content\":\"", "\""},
-                                             {"{\"role\":\"user\",\"content\":\"", "\""},
-                                             {"{\"role\":\"assistant\",\"content\":\"", "\""}},
-                                            {{"{\"content\":\"", "\",\"role\":\"system\""},
-                                             {"{\"content\":\"", "\",\"role\":\"user\""},
-                                             {"{\"content\":\"", "\",\"role\":\"assistant\""}}};
-
-static const Frame sharegpt_frames[2][ROLES] = {{{"{\"from\":\"system\",\"value\":\"", "\""},
-                                                 {"{\"from\":\"human\",\"value\":\"", "\""},
-                                                 {"{\"from\":\"gpt\",\"value\":\"", "\""}},
-                                                {{"{\"value\":\"", "\",\"from\":\"system\""},
-                                                 {"{\"value\":\"", "\",\"from\":\"human\""},
-                                                 {"{\"value\":\"", "\",\"from\":\"gpt\""}}};
-
 static int put_listed(Convert *C, const Turn *turn) {
-  int is_chat = C->c->to == FT_FORMAT_CHAT, order = turn->last_first;
+  static const char *const chat[] = {"{\"role\":\"system\",\"content\":\"",
+                                     "{\"role\":\"user\",\"content\":\"",
+                                     "{\"role\":\"assistant\",\"content\":\""};
+  static const char *const sharegpt[] = {"{\"from\":\"system\",\"value\":\"",
+                                         "{\"from\":\"human\",\"value\":\"",
+                                         "{\"from\":\"gpt\",\"value\":\""};
+  int is_chat = C->c->to == FT_FORMAT_CHAT;
   const char *first = is_chat ? "{\"messages\":[" : "{\"conversations\":[";
-  const Frame *frame = &(is_chat ? chat_frames : sharegpt_frames)[order][turn->role];
   int verdict = put(C, C->count > 1 ? "," : first);
   if (verdict == 1)
-    verdict = put_slice(C, frame->before, turn->text);
+    verdict = put_slice(C, (is_chat ? chat : sharegpt)[turn->role], turn->text);
   if (verdict == 1)
-    verdict = put(C, frame->behind);
+    verdict = put(C, "\"");
   if (verdict == 1)
     verdict = put_weight(C, turn->weight);
   return verdict == 1 ? put(C, "}") : verdict;
@@ -182,24 +166,16 @@ static int put_fields(Convert *C, const char *const *before, const size_t *texts
   return verdict == 1 ? put_end(C, "\"") : verdict;
 }
 
-static int put_completion(Convert *C, size_t prompt, size_t completion, int last_first) {
+static int put_completion(Convert *C, size_t prompt, size_t completion) {
   static const char *const before[] = {"{\"prompt\":\"", "\",\"completion\":\"", NULL};
-  static const char *const swapped[] = {"{\"completion\":\"", "\",\"prompt\":\"", NULL};
-  size_t texts[] = {last_first ? completion : prompt, last_first ? prompt : completion};
-  return put_fields(C, last_first ? swapped : before, texts);
+  size_t texts[] = {prompt, completion};
+  return put_fields(C, before, texts);
 }
 
-/* input: 0: it is empty */
 static int put_instruction(Convert *C, size_t instruction, size_t input, size_t output) {
   static const char *const before[] = {"{\"instruction\":\"", "\",\"input\":\"", "\",\"output\":\"",
                                        NULL};
   size_t texts[] = {instruction, input, output};
-  return put_fields(C, before, texts);
-}
-
-static int put_without_input(Convert *C, size_t instruction, size_t output) {
-  static const char *const before[] = {"{\"instruction\":\"", "\",\"output\":\"", NULL};
-  size_t texts[] = {instruction, output};
   return put_fields(C, before, texts);
 }
 
@@ -210,10 +186,9 @@ static int put_kept(Convert *C) {
   if (C->count < user_of(C) + 2)
     return lost(C, 0, "%s needs a message of the user and one of the assistant", name_of(C->c->to));
   if (C->c->to == FT_FORMAT_COMPLETION)
-    return put_completion(C, user->text, assistant->text, user->last_first);
+    return put_completion(C, user->text, assistant->text);
   if (user == C->turns)
-    return user->last_first ? put_instruction(C, user->text, 0, assistant->text)
-                            : put_without_input(C, user->text, assistant->text);
+    return put_instruction(C, user->text, 0, assistant->text);
   if (C->e->nodes[user->text].n == 0) /* would come back as the user's instruction */
     return lost_turn(C, user);
   return put_instruction(C, C->turns->text, user->text, assistant->text);
@@ -309,7 +284,7 @@ static int read_turn(Convert *C, const List *list, size_t node) {
     return 0;
   for (int r = SYSTEM; r < ROLES; r++)
     if (is_word(C->e, at[0], list->roles[r], strlen(list->roles[r]))) {
-      Turn turn = {(enum Role)r, node, at[1], at[2], at[1] < at[0]};
+      Turn turn = {(enum Role)r, node, at[1], at[2]};
       return put_turn(C, &turn);
     }
   ft_slice word = ft_example_slice(C->e, at[0]);
@@ -344,8 +319,8 @@ static int read_sharegpt(Convert *C) {
   return read_list(C, &lists[1], at[0]);
 }
 
-static int read_pair(Convert *C, size_t user, size_t assistant, int last_first) {
-  const Turn turns[] = {{USER, user, user, 0, last_first}, {ASSISTANT, assistant, assistant, 0, 0}};
+static int read_pair(Convert *C, size_t user, size_t assistant) {
+  const Turn turns[] = {{USER, user, user, 0}, {ASSISTANT, assistant, assistant, 0}};
   int verdict = put_turn(C, &turns[0]);
   if (verdict == 1)
     verdict = put_turn(C, &turns[1]);
@@ -362,7 +337,7 @@ static int read_completion(Convert *C) {
     return 0;
   C->weight = at[2];
   if (C->c->to != FT_FORMAT_TEXT)
-    return read_pair(C, at[0], at[1], at[1] < at[0]);
+    return read_pair(C, at[0], at[1]);
   if (C->e->nodes[at[0]].n > 0 && !may_drop(C, at[0] - 1))
     return lost(C, at[0], "\"prompt\" has no place in plain text, unless it is empty");
   return put_fields(C, text, &at[1]);
@@ -375,12 +350,12 @@ static int read_instruction(Convert *C) {
       !check_text(C, 0, names[1], at[1]) || !check_spare(C, at[3]))
     return 0;
   if (says_nothing(C->e, at[2]))
-    return read_pair(C, at[0], at[1], at[2] > 0 && C->e->nodes[at[2]].type == '"');
+    return read_pair(C, at[0], at[1]);
   if (C->c->to == FT_FORMAT_COMPLETION)
     return lost(C, at[2], "\"input\" has no place in prompt/completion, unless it is empty");
-  Turn system = {SYSTEM, at[0], at[0], 0, 0};
+  Turn system = {SYSTEM, at[0], at[0], 0};
   int verdict = check_text(C, 0, names[2], at[2]) ? put_turn(C, &system) : 0;
-  return verdict == 1 ? read_pair(C, at[2], at[1], 0) : verdict;
+  return verdict == 1 ? read_pair(C, at[2], at[1]) : verdict;
 }
 
 static int read_text(Convert *C) {
@@ -389,7 +364,7 @@ static int read_text(Convert *C) {
   if (!fields(C, 0, names, at) || !check_text(C, 0, names[0], at[0]) || !check_weight(C, 0, at[1]))
     return 0;
   C->weight = at[1];
-  return put_completion(C, 0, at[0], 0);
+  return put_completion(C, 0, at[0]);
 }
 
 /* ---- the conversion ---- */

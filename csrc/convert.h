@@ -5,17 +5,14 @@
 **
 **   chat <-> ShareGPT          messages of system, user (human) and assistant (gpt), text only
 **   chat <-> prompt/completion [user, assistant]
-**   chat <-> instruction       [user, assistant]: instruction and output, no input or an empty one;
+**   chat <-> instruction       [user, assistant]: instruction and output, input empty;
 **                              [system, user, assistant]: instruction, input (not empty), output
 **   ShareGPT, prompt/completion, instruction <-> one another, as if by chat
 **   text <-> prompt/completion with an empty prompt
 **
 ** A weight of a message goes between chat and ShareGPT, one of the whole example between chat,
-** prompt/completion and text. An input of null is the same as none; so is an empty "system" or
-** "tools". To a trainer an empty input is the same as none, too, and no other format has a place
-** that tells them apart. But both are common, and each comes back as it was: of an empty input the
-** user's text is written before the role (the completion before the prompt), which means nothing
-** to anybody else, and a message in this order becomes an instruction with an empty input.
+** prompt/completion and text. An instruction without input is the same as one whose input is
+** empty (or null), and is written as that; so an empty "system" or "tools" is the same as none.
 ** Preference and reinforcement examples become nothing else, and nothing else becomes them.
 */
 #ifndef FT_CONVERT_H

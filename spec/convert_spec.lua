@@ -65,20 +65,7 @@ describe("transformations in C", function()
         '{"prompt":"q","completion":"a","weight":0.5}'},
       {"chat and instruction", "chat",
         '{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}', "instruction",
-        '{"instruction":"q","output":"a"}'},
-      {"chat and instruction with an empty input", "chat",
-        '{"messages":[{"content":"q","role":"user"},{"role":"assistant","content":"a"}]}', "instruction",
         '{"instruction":"q","input":"","output":"a"}'},
-      {"ShareGPT and instruction with an empty input", "sharegpt",
-        '{"conversations":[{"value":"q","from":"human"},{"from":"gpt","value":"a"}]}', "instruction",
-        '{"instruction":"q","input":"","output":"a"}'},
-      {"prompt/completion and instruction with an empty input", "completion", '{"completion":"a","prompt":"q"}',
-        "instruction", '{"instruction":"q","input":"","output":"a"}'},
-      {"chat and ShareGPT with the text first", "chat",
-        '{"messages":[{"content":"s","role":"system"},{"content":"q","role":"user"},' ..
-        '{"content":"a","role":"assistant","weight":1}]}', "sharegpt",
-        '{"conversations":[{"value":"s","from":"system"},{"value":"q","from":"human"},' ..
-        '{"value":"a","from":"gpt","weight":1}]}'},
       {"chat with a system message and instruction", "chat",
         '{"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},' ..
         '{"role":"assistant","content":"a"}]}', "instruction", '{"instruction":"s","input":"q","output":"a"}'},
@@ -89,7 +76,7 @@ describe("transformations in C", function()
         '{"conversations":[{"from":"system","value":"s"},{"from":"human","value":"q"},{"from":"gpt","value":"a"}]}',
         "instruction", '{"instruction":"s","input":"q","output":"a"}'},
       {"prompt/completion and instruction", "completion", '{"prompt":"","completion":"a"}', "instruction",
-        '{"instruction":"","output":"a"}'},
+        '{"instruction":"","input":"","output":"a"}'},
       {"text and prompt/completion", "text", '{"text":"\\ud83d\\ude00","weight":2}', "completion",
         '{"prompt":"","completion":"\\ud83d\\ude00","weight":2}'},
     }
@@ -101,7 +88,7 @@ describe("transformations in C", function()
     end
 
     it("takes what says nothing for what is not there", function()
-      for _, more in ipairs {"", ',"input":null', ',"system":""', ',"input":null,"system":null'} do
+      for _, more in ipairs {"", ',"input":""', ',"input":null', ',"system":""', ',"input":"","system":null'} do
         assert.equal('{"prompt":"q","completion":"a"}',
           convert("instruction", "completion", '{"output":"a","instruction":"q"' .. more .. "}"))
       end

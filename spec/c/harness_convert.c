@@ -58,13 +58,15 @@ static void list(int sharegpt) {
 enum Odd { PLAIN, EXTRA, INNER, ODDS };
 
 static size_t plain; /* of the text: what is behind it says nothing */
+static int absent;   /* an instruction without input */
 
 static void random_instruction(void) {
   static const char *const nothing[] = {"", ",\"system\":\"\"", ",\"system\":null"};
   member("{\"output\":\"");
   member(",\"instruction\":\"");
-  if (below(3) > 0)
-    below(3) == 0 ? adds(&text, ",\"input\":\"\"") : member(",\"input\":\"");
+  absent = below(3) == 0;
+  if (!absent)
+    member(",\"input\":\"");
   plain = text.len;
   adds(&text, nothing[below(3)]);
 }
@@ -133,11 +135,11 @@ static int there_and_back(const ft_conversion *c) {
   return 1;
 }
 
-/* What says nothing does not come back: the first is compared as if it were not there. An empty
-   input does, and so does that there is none. */
+/* What says nothing does not come back, and an absent input comes back as an empty one: that is
+   what the first is compared as. */
 static void plain_instruction(void) {
   text.len = plain;
-  adds(&text, "}");
+  adds(&text, absent ? ",\"input\":\"\"}" : "}");
   if (!scanned_buf(&first, &text))
     bad("no JSON", &text);
 }
