@@ -122,7 +122,7 @@ typedef struct ft_check {
   int nomem;
   int unsure;           /* what follows from a fault that was told is not told */
   enum ft_role role;    /* of the message being checked, or before */
-  int special;          /* may there be a special token anywhere? */
+  int special;          /* may there be a special token anywhere, in bars as they are? */
   int tools;            /* were tools declared? */
   size_t images, image; /* how many images; one of the message being checked, or 0 */
   struct {
@@ -165,7 +165,8 @@ ft_checker ft_check_string;   /* may be empty */
 ft_checker ft_check_name;     /* a string that is not empty */
 ft_checker ft_check_nullable; /* a string or null */
 ft_checker ft_check_boolean;
-ft_checker ft_check_text; /* a string that is learned or read: counted, looked through */
+ft_checker ft_check_text;    /* a string that is learned or read: counted, looked through */
+ft_checker ft_check_special; /* ... this string is only looked through */
 
 /* Does this string node read so (ASCII)? */
 int ft_check_is(const ft_check *c, size_t node, const char *word, size_t n);
@@ -194,6 +195,7 @@ ft_slice ft_check_plain(ft_check *c, size_t node);
 
 /* rules_text.c: 0: what these bytes of JSON mean surely holds no special token */
 int ft_text_may_be_special(const char *s, size_t n);
+int ft_text_hides_bar(const char *s, size_t n); /* is a | written as an escape? */
 /* The first special token <|...|> of a text, unescaped: 1, and where */
 int ft_text_special(const char *s, size_t n, size_t *at, size_t *len);
 

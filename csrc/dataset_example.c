@@ -56,7 +56,7 @@ static int judge_made(ft_dataset *d, ft_example *e, ft_facts *facts) {
     if (d->rules.findings.counts[i] > d->counts_before[i])
       d->rules.grade[i] = FT_GRADE_OFF;
   d->rules.format = ft_dataset_format(d);
-  d->record.made = 1;
+  d->record.made = FT_MADE_HERE;
   int good =
       scan(d, &d->nodes_made, &d->strings, d->made.data, d->made.len, e) && judge(d, e, facts);
   d->record.made = made;

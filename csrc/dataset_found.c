@@ -57,10 +57,14 @@ static void place(const ft_dataset *d, const ft_finding *f, Kept *k) {
   k->source = d->source;
   k->line = d->record.line;
   k->column = f->column;
-  if (d->source > 0 && f->column > 0 && !d->record.made && d->record.bad == NULL)
+  if (d->source == 0 || f->column == 0 || d->record.bad != NULL)
+    return;
+  if (d->record.made == FT_MADE_HERE)
+    k->column = 0;
+  else if (d->record.made == FT_MADE_OF_ROW)
+    ft_reader_row_place(&d->reader, &d->record, f->column - 1, &k->line, &k->column);
+  else
     ft_record_place(&d->record, f->column - 1, &k->line, &k->column);
-  if (d->source > 0 && d->record.made)
-    k->column = 0; /* the text is ours */
 }
 
 void ft_dataset_keep(void *ud, const ft_finding *f) {

@@ -65,7 +65,8 @@
   X(deploy_model, 0, "model:id! name:string")                                                      \
   X(undeploy_model, 0, "model:id!")                                                                \
   X(sample, 0, "model:id! messages:table prompt:string max_tokens:integer temperature:number")     \
-  X(estimate_cost, 0, "-model:id training_file:id path:string hyperparameters:table")              \
+  X(estimate_cost, 0,                                                                              \
+    "-model:id training_file:id path:string method:string|table hyperparameters:table")            \
   X(validate_grader, 0, "grader:table!")                                                           \
   X(run_grader, 0, "grader:table! model_sample:string! item:table")
 

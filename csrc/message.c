@@ -219,13 +219,17 @@ static void check_message_name(ft_check *c, size_t node) {
                    "a name has at most 64 characters, and no blanks, <, |, \\, / and >");
 }
 
-static void check_reasoning(ft_check *c, size_t node) {
-  ft_check_found(c, FT_RULE_REASONING, node, NULL,
-                 "reasoning beside the content is not known to every service");
+static void check_text_or_null(ft_check *c, size_t node) {
   if (c->nodes[node].type == '"')
     ft_check_text(c, node);
   else
     ft_check_nullable(c, node);
+}
+
+static void check_reasoning(ft_check *c, size_t node) {
+  ft_check_found(c, FT_RULE_REASONING, node, NULL,
+                 "reasoning beside the content is not known to every service");
+  check_text_or_null(c, node);
 }
 
 static void check_audio(ft_check *c, size_t node) {
@@ -254,7 +258,7 @@ static const ft_field message_fields[] = {FT_FIELD("role", check_role, 1),
                                           FT_FIELD("weight", check_weight, 0),
                                           FT_FIELD("tool_calls", ft_check_tool_calls, 0),
                                           FT_FIELD("function_call", ft_check_function_call, 0),
-                                          FT_FIELD("refusal", ft_check_nullable, 0),
+                                          FT_FIELD("refusal", check_text_or_null, 0),
                                           FT_FIELD("audio", check_audio, 0),
                                           FT_FIELD("tool_call_id", ft_check_name, 0),
                                           FT_FIELD("name", check_message_name, 0),

@@ -52,9 +52,10 @@ static void check_arguments_json(ft_check *c, size_t node) {
 
 static void check_arguments(ft_check *c, size_t node) {
   int type = c->nodes[node].type;
-  if (type == '"')
+  if (type == '"') {
     check_arguments_json(c, node);
-  else if (type == '{')
+    ft_check_special(c, node);
+  } else if (type == '{')
     ft_check_found(c, FT_RULE_ARGUMENTS, node, NULL,
                    "must be a string that holds JSON, not an object; write \"{\\\"key\\\": 1}\"");
   else

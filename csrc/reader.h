@@ -53,6 +53,11 @@ typedef struct ft_reader_options {
   size_t block, longest; /* for tests: in place of FT_BLOCK and FT_LINE_MAX; 0: those */
 } ft_reader_options;
 
+enum ft_made {
+  FT_MADE_OF_ROW = 1, /* ft_reader_row_place() tells them */
+  FT_MADE_HERE        /* they are none of the source */
+};
+
 typedef struct ft_record {
   const char *s; /* the text; of a bad record its beginning. Valid until the next call */
   size_t n;
@@ -60,7 +65,9 @@ typedef struct ft_record {
   long long line;  /* of the source, from 1, where the record begins */
   size_t column;   /* bytes of that line before it (the mark of UTF-8 is none of them) */
   int blank;       /* nothing but white space: n is 0 */
-  int made;        /* the text was made of a row: places in it are none of the source */
+  int made;        /* 0: places in the text are places of the source; or ft_made */
+  const char *row; /* FT_MADE_OF_ROW: that row, */
+  size_t row_n;    /* of so many bytes */
   int is_line;     /* the text is a line of JSONL */
   const char *bad; /* not NULL: no record can be made of it, because */
   int too_long;    /* ... and that is why: it is longer than is taken */
@@ -144,7 +151,10 @@ void ft_reader_close(ft_reader *r); /* gives everything back but the words; idem
 
 /* If the text is no JSON: what may be the cause, or NULL */
 const char *ft_record_hint(const ft_record *record);
-/* Where byte `offset` of a record's text stands in the source; the column from 1 */
+/* Where byte `offset` of a record's text stands in the source; the column from 1. The second is for
+   a text that was made of a row, and has to come before the next record. */
 void ft_record_place(const ft_record *record, size_t offset, long long *line, size_t *column);
+void ft_reader_row_place(const ft_reader *r, const ft_record *record, size_t offset,
+                         long long *line, size_t *column);
 
 #endif

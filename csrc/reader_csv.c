@@ -71,6 +71,39 @@ static int put_field(ft_reader *r, size_t i, const ft_field_text *field) {
   return n == 0 || (ft_buf_add(text, key + first, n - first) && ft_row_json(text, field));
 }
 
+/* Byte `offset` of the object that the row became: in the row. What the row has not (a key, say) is
+   where the field begins that it belongs to. */
+static const char *place_in_row(const ft_reader *r, const ft_record *record, size_t offset) {
+  ft_row row = ft_row_begin(record->row, record->row_n, r->csv.delimiter);
+  ft_field_text field;
+  size_t at = 1, length;
+  for (size_t i = 0; i < r->csv.columns; i++) {
+    const char *begin = row.p;
+    size_t n;
+    key_of(r, i, &n);
+    if (!ft_row_next(&row, &field))
+      break;
+    if (n == 0)
+      continue;
+    at += n - (at == 1); /* the first key has no comma */
+    if (offset < at)
+      return offset == 0 ? record->row : begin;
+    const char *place = ft_row_json_place(&field, offset - at, &length);
+    if (offset - at < length)
+      return place;
+    at += length;
+  }
+  return record->row + record->row_n;
+}
+
+void ft_reader_row_place(const ft_reader *r, const ft_record *record, size_t offset,
+                         long long *line, size_t *column) {
+  ft_record row = {0};
+  row.s = record->row;
+  row.line = record->line;
+  ft_record_place(&row, (size_t)(place_in_row(r, record, offset) - row.s), line, column);
+}
+
 /* an object that cannot grow */
 static enum ft_reading no_room(ft_reader *r, ft_record *out, size_t at, size_t n) {
   return r->csv.text.full ? ft_reader_too_long(r, out, at, n) : ft_reader_no_memory(r);
@@ -115,7 +148,9 @@ static enum ft_reading object(ft_reader *r, ft_record *out, size_t at, size_t n)
     return no_room(r, out, at, n);
   out->s = text->data;
   out->n = text->len;
-  out->made = 1;
+  out->made = FT_MADE_OF_ROW;
+  out->row = row.begin;
+  out->row_n = n;
   out->line = r->begin_line;
   return FT_READ_RECORD;
 }

@@ -80,12 +80,14 @@ int ft_row_plain(ft_buf *to, const ft_field_text *field) {
   return 1;
 }
 
+static const char escaped[] = "\"\\\n\r\t\b\f";
+
 static int escape(ft_buf *to, char c) {
-  static const char from[] = "\"\\\n\r\t\b\f", letters[] = "\"\\nrtbf", hex[] = "0123456789abcdef";
-  const char *found = memchr(from, c, sizeof from - 1);
+  static const char letters[] = "\"\\nrtbf", hex[] = "0123456789abcdef";
+  const char *found = memchr(escaped, c, sizeof escaped - 1);
   char text[] = "\\u0000";
   if (found != NULL) {
-    text[1] = letters[found - from];
+    text[1] = letters[found - escaped];
     return ft_buf_add(to, text, 2);
   }
   text[4] = hex[(unsigned char)c >> 4];
@@ -98,9 +100,9 @@ int ft_row_json(ft_buf *to, const ft_field_text *field) {
   if (!ft_buf_addchar(to, '"'))
     return 0;
   while (p < end) {
-    const char *from = p;
+    const char *plain = p;
     p = ft_skip_plain(p, end);
-    if (!ft_buf_add(to, from, (size_t)(p - from)))
+    if (!ft_buf_add(to, plain, (size_t)(p - plain)))
       return 0;
     if (p == end)
       break;
@@ -109,4 +111,19 @@ int ft_row_json(ft_buf *to, const ft_field_text *field) {
     p += field->quoted && *p == '"' ? 2 : 1;
   }
   return ft_buf_addchar(to, '"');
+}
+
+const char *ft_row_json_place(const ft_field_text *field, size_t offset, size_t *length) {
+  const char *p = field->s, *end = p + field->n;
+  size_t at = 1; /* behind the quote */
+  if (offset < at)
+    return field->s - field->quoted;
+  while (p < end) {
+    at += !ft_byte_special(*p) ? 1 : memchr(escaped, *p, sizeof escaped - 1) != NULL ? 2 : 6;
+    if (offset < at)
+      return p;
+    p += field->quoted && *p == '"' ? 2 : 1;
+  }
+  *length = at + 1;
+  return end;
 }

@@ -6,8 +6,7 @@
 #include <string.h>
 
 /* Escapes of < and > end in these letters, those of others too: it is only asked whether a closer
-   look is worth it. Tokens whose bars are both written as escapes are not found; no program writes
-   bars so. */
+   look is worth it. A token whose bars are both written as escapes is not among them. */
 int ft_text_may_be_special(const char *s, size_t n) {
   const char *end = s + n;
   for (const char *p = s; (p = memchr(p, '|', (size_t)(end - p))) != NULL; p++) {
@@ -16,6 +15,14 @@ int ft_text_may_be_special(const char *s, size_t n) {
     if (end - p > 1 && (p[1] == '>' || p[1] == '\\'))
       return 1;
   }
+  return 0;
+}
+
+int ft_text_hides_bar(const char *s, size_t n) {
+  const char *end = s + n;
+  for (const char *p = s; (p = memchr(p, '\\', (size_t)(end - p))) != NULL; p += 2)
+    if (end - p >= 6 && memcmp(p + 1, "u007", 4) == 0 && (p[5] | 0x20) == 'c')
+      return 1;
   return 0;
 }
 

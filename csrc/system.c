@@ -316,6 +316,41 @@ static int core_kill(lua_State *L) {
   return told(L, "kill", r == 0 ? 0 : errno);
 }
 
+/* ---- for the command: SIGTERM and SIGHUP end it as Ctrl-C does ----
+** The library itself has no handlers; the process is its host's. */
+
+static volatile sig_atomic_t ended_by;
+
+/* The second one ends the process: the handler is there for one */
+static void end_as_interrupt(int sig) {
+  ended_by = sig;
+  raise(SIGINT);
+}
+
+/* core.catch_ends(): from now on; not what was to be ignored (nohup) */
+static int core_catch_ends(lua_State *L) {
+  static const int signals[] = {SIGTERM, SIGHUP};
+  (void)L;
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+    struct sigaction action, before;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = end_as_interrupt;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+      sigaction(signals[i], &action, NULL);
+  }
+  return 0;
+}
+
+/* core.ended_by() -> the number of the signal that came, nil: none did */
+static int core_ended_by(lua_State *L) {
+  if (ended_by == 0)
+    return 0;
+  lua_pushinteger(L, ended_by);
+  return 1;
+}
+
 /* core.window(fd) -> columns, rows of the terminal that the descriptor is (0, 0: it does not say);
    nil: it is none */
 static int core_window(lua_State *L) {
@@ -349,6 +384,10 @@ void ft_system_open(lua_State *L) { /* [-0, +0] into the module table on top */
   lua_setfield(L, -2, "lock_holder");
   lua_pushcfunction(L, core_kill);
   lua_setfield(L, -2, "kill");
+  lua_pushcfunction(L, core_catch_ends);
+  lua_setfield(L, -2, "catch_ends");
+  lua_pushcfunction(L, core_ended_by);
+  lua_setfield(L, -2, "ended_by");
   lua_pushcfunction(L, core_window);
   lua_setfield(L, -2, "window");
 }

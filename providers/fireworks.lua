@@ -326,8 +326,10 @@ function P.create_job(ctx, p)
     end})
 end
 
--- What supervised training would cost
+-- What supervised training would cost: there is no such question for the other methods
 function P.estimate_cost(ctx, p)
+  local method = type(p.method) == "table" and p.method.type or p.method or "supervised"
+  if method ~= "supervised" then return ctx.invalid("method", "must be supervised: the service prices no other") end
   local body = job_body(ctx, p, "supervised")
   return to_estimate(assert(ctx:post(("/v1/%s:estimateCost"):format(JOB.name(ctx)), body, AGAIN)))
 end

@@ -58,7 +58,7 @@ local P = {
   params = {
     create_job = "from_checkpoint:string from_hf_model:string hf_model_revision:string hf_output_repo_name:string "
       .. "training_type:string train_vision:boolean",
-    estimate_cost = "validation_file:id method:string|table training_type:string from_checkpoint:string",
+    estimate_cost = "validation_file:id training_type:string from_checkpoint:string",
     list_metrics = "global_step_from:integer global_step_to:integer",
     download_file = "checkpoint:string",
     deploy_model = "hardware:string! min_replicas:integer max_replicas:integer inactive_minutes:integer "

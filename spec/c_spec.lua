@@ -185,7 +185,7 @@ describe("in C", function()
     end)
   end)
 
-  describe("a look-up of four seconds", function()
+  describe("a look-up of half a minute", function()
     lazy_setup(function() compile("slow_dns", "-ldl") end)
 
     for _, what in ipairs {"cancel", "close", "timeout", "exit"} do
@@ -194,8 +194,8 @@ describe("in C", function()
         local began = core.now()
         local output = lua("spec/c/script_dns.lua " .. what, {LD_PRELOAD = tmp .. "/slow_dns.so"})
         local whole = core.now() - began
-        assert.is_true(tonumber(output) < 0.5, output)
-        assert.is_true(whole < 2, ("the process took %.2f s"):format(whole))
+        assert.is_true(tonumber(output) < 15, output)
+        assert.is_true(whole < 25, ("the process took %.2f s"):format(whole))
       end)
     end
   end)

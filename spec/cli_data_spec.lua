@@ -294,6 +294,20 @@ bad.jsonl:13: warning: an example before this one says the same (duplicate_examp
       end)
     end
 
+    for name, wanted in pairs {INT = 130, TERM = 143, HUP = 129, ["HUP -TERM"] = 143} do
+      it("leaves no half file when it is ended by " .. name, function()
+        local first, second = name:match "^(%u+) ?%-?(%u*)$"
+        local ignored = second ~= "" and "trap '' HUP; " or ""
+        local status, out = cli.run(([[ rm -f pipe; mkfifo pipe; exec 3<>pipe; cat good.jsonl >&3; %s
+          '%s' prepare pipe -o half.jsonl 3>&- & pid=$!
+          until ls half.jsonl.* >/dev/null 2>&1 || ! kill -0 $pid; do sleep 0.02; done
+          kill -%s $pid; %s
+          wait $pid; code=$?; ls | grep half; exit $code]]):format(ignored, clis.path, first,
+          second ~= "" and ("sleep 0.2; kill -%s $pid"):format(second) or ""))
+        assert.same({wanted, ""}, {status, out})
+      end)
+    end
+
     it("says that there is no room, or no right to write", function()
       assert.matches("cannot write nowhere/x.jsonl: No such file", failed(1,
         "finetune prepare good.jsonl -o nowhere/x.jsonl"))

@@ -42,6 +42,9 @@ local LINES = {
   {"completion", "bash | head -n 3"},
 }
 
+-- What a list has is told once, however many there are by now
+local LISTS = {files = true, models = true, jobs = true}
+
 -- What a service cannot do: command -> exit code
 local CANNOT = {together = {pause = 2, resume = 2}, ["local"] = {checkpoints = 2}}
 
@@ -192,7 +195,7 @@ describe("every command", function()
             out = "...\n"
           end
           out = settled(out, tmp, name == "local")
-          if line[1] == "files" or line[1] == "models" then out = distinct(out) end
+          if LISTS[line[1]] then out = distinct(out) end
           parts[#parts + 1] = ("$ finetune %s %s\n%s%s"):format(line[1], line[2], out,
             settled(err, tmp):gsub("[^\n]+", "! %0"))
         end

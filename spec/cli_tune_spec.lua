@@ -325,8 +325,8 @@ Fine-tuning gpt-4.1-mini
 
     it("ends with 130 at Ctrl-C while uploading: no job is created", function()
       if not clis.has_pty() then return pending "there is no python3" end
-      server:fault {kind = "stall", at = "upload", bytes = 100, seconds = 5, path = "/files$"}
-      local got = pty("--yes", {{"sleep", 0.8}, {"send", CTRL_C}, {"expect", "no job was created"}})
+      server:fault {kind = "stall", at = "upload", bytes = 100, path = "/files$"}
+      local got = pty("--yes", {{"fault", server.control}, {"send", CTRL_C}, {"expect", "no job was created"}})
       assert.same({true, 130}, {got.seen, got.status})
       assert.same({}, sent("POST", "/jobs$"))
     end)
@@ -373,6 +373,19 @@ Fine-tuning gpt-4.1-mini
         {"expect", "no job was created; the file stays: finetune rm file-"}}, {env = env})
       assert.same({true, 5}, {got.seen, got.status})
       assert.equal(1, #s:requests {method = "POST", path = "/fine%-tunes$"})
+    end)
+
+    it("asks for the price of the method that the job will have", function()
+      local s <close> = service.start {dialect = "together", job_seconds = 0.2}
+      local env = {FINE_TUNE_PROVIDER = "together", TOGETHER_API_KEY = s.key, TOGETHER_BASE_URL = s.url}
+      local function said(text) return ('[{"role":"assistant","content":"%s"}]'):format(text) end
+      write(tmp .. "/pairs.jsonl", ('{"input":{"messages":[{"role":"user","content":"q"}]},"preferred_output":%s,'
+        .. '"non_preferred_output":%s}\n'):format(said "a", said "b"):rep(12))
+      cli.must("finetune tune pairs.jsonl --method dpo --yes --model " .. s.model, env)
+      local asked = assert(core.decode(s:requests({method = "POST", path = "/estimate%-price$"})[1].body))
+      local made = assert(core.decode(s:requests({method = "POST", path = "/fine%-tunes$"})[1].body))
+      assert.equal("dpo", asked.training_method.method)
+      assert.same(made.training_method, asked.training_method)
     end)
 
     it("creates no job that the account may not pay, whoever has agreed", function()

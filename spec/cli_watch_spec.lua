@@ -13,7 +13,7 @@ describe("finetune watch", function()
   local server, tmp, cli, provider, file
 
   lazy_setup(function()
-    server, tmp = service.start {job_seconds = 0.4}, shell.folder()
+    server, tmp = service.start {job_seconds = 0.4, job_waits = true}, shell.folder()
     cli = clis.new(tmp, {OPENAI_API_KEY = server.key, OPENAI_BASE_URL = server.url})
     provider = live.provider(server)
     file = assert(provider:upload_file(live.file(live.lines(12)), {filename = "train.jsonl"})).id
@@ -151,11 +151,12 @@ describe("finetune watch", function()
   it("loses no SIGINT, whenever it comes", function()
     if not shell.has "timeout" then return pending "there is no timeout" end
     local id, told = create(3600), 0
+    local start = live.timed(function() cli.must "finetune jobs" end)
     -- so busy that it comes in the middle of something
     for i = 1, 20 do
       -- in the foreground: else it signals its whole group as well, and a second SIGINT leaves at once
-      local line = "timeout --foreground --preserve-status --signal=INT -k 5 0.%03d %s watch --interval 0.001 %s"
-      local status, out, err = cli.run(line:format(200 + i * 17, shell.quote(clis.path), id))
+      local line = "timeout --foreground --preserve-status --signal=INT -k 60 %.3f %s watch --interval 0.001 %s"
+      local status, out, err = cli.run(line:format(1.5 * start + i * 0.017, shell.quote(clis.path), id))
       assert.equal(130, status, out .. err)
       if out ~= "" then -- else it had not begun
         assert.matches(" goes on at openai.", err, 1, true)
@@ -338,12 +339,14 @@ describe("finetune watch", function()
   it("at Ctrl-C any other command says what it leaves behind, and ends with 130", function()
     if not clis.has_pty() then return pending "there is no python3" end
     server:fault {kind = "stall", at = "answer", times = "always"}
-    local steps = {{"sleep", 0.4}, {"send", CTRL_C}}
+    local steps = {{"fault", server.control}, {"send", CTRL_C}}
     shell.must(("head -c 3000 /dev/zero >%s/small"):format(tmp))
     local r = cli.pty("upload small --purpose assistants", steps)
     assert.same({130, nil}, {r.status, r.signal})
     assert.matches("The upload is stopped; no job was created.", r.output, 1, true)
     for _, words in ipairs {"jobs", "doctor", "events j", "metrics j", "models --json", "inventory copy"} do
+      server:clear()
+      server:fault {kind = "stall", at = "answer", times = "always"}
       r = cli.pty(words, steps)
       assert.same({130, nil}, {r.status, r.signal}, words)
       assert.not_matches("interrupted!", r.output, 1, true)

@@ -91,14 +91,11 @@ describe("examples", function()
   end)
 
   describe("demo.lua", function()
-    local output, seconds
+    local output
 
     lazy_setup(function()
-      local core = require "finetune.core"
-      local began = core.now()
       output = shell.must(UNSET .. ("lua5.4 %s/examples/demo.lua"):format(quote(root)),
         {cwd = tmp, env = {HOME = tmp .. "/home", TMPDIR = tmp}})
-      seconds = core.now() - began
     end)
 
     it("trains a real classifier here, and says that it is one", function()
@@ -135,8 +132,7 @@ describe("examples", function()
       assert.matches("What differed is the last word of the command", there)
     end)
 
-    it("takes less than 10 seconds, and leaves nothing behind", function()
-      assert.is_true(seconds < 10, seconds)
+    it("leaves nothing behind", function()
       assert.equal("", shell.must(("ls -A %s"):format(quote(tmp))))
     end)
   end)

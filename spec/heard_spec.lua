@@ -28,7 +28,8 @@ describe("heard", function()
     heard.add(memory, "trouble", {}, true)
     assert.equal("step-1 step-1.2 trouble", ids {data = memory.events})
     assert.equal(5, memory.events[2].created_at)
-    assert.is_true(math.type(memory.events[1].created_at) == "integer" and memory.events[1].created_at >= os.time() - 2)
+    local at = memory.events[1].created_at
+    assert.is_true(math.type(at) == "integer" and at >= os.time() - 60)
   end)
 
   it("knows how far the job is", function()

@@ -227,11 +227,11 @@ describe("follow", function()
     recorder.close(provider)
     provider = recorder.open {"list_events"}
     recorder.states {"queued", "queued", {status = "running", progress = 0.5},
-      {status = "failed", error = {message = "no disk"}}}
+      {status = "failed", error = {message = "no disk"}, progress = 0.75, trained_tokens = 9}}
     local list = {}
     for e in provider:follow("j", FAST) do list[#list + 1] = ("%s/%s/%s"):format(e.level, e.type, e.message) end
     assert.same({"info/status/job is queued", "info/status/job is running", "info/progress/50 % done",
-      "error/status/job is failed: no disk"}, list)
+      "info/progress/75 % done", "info/progress/9 tokens trained", "error/status/job is failed: no disk"}, list)
   end)
 
   it("raises at the deadline, and the job goes on", function()

@@ -270,13 +270,13 @@ describe("ctx:poll", function()
     local times = {}
     local _, err = with({}, function(ctx)
       return ctx:poll(function() times[#times + 1] = core.now() end,
-        {interval = 0.02, max_interval = 0.04, timeout = 0.2, what = "nothing"})
+        {interval = 0.02, max_interval = 0.04, timeout = 1, what = "nothing"})
     end)
     assert.equal("timeout", err.kind)
     -- 20, 30, 40, 40 ... ms, and once more at the end
-    assert.is_true(#times >= 5 and #times <= 8, "polled " .. #times .. " times")
+    assert.is_true(#times >= 4 and #times <= 28, "polled " .. #times .. " times")
     assert.is_true(times[2] - times[1] >= 0.019 and times[3] - times[2] >= 0.029)
-    assert.is_true(times[#times] - times[1] >= 0.195)
+    assert.is_true(times[#times] - times[1] >= 0.995)
   end)
 
   it("takes false for a value", function()

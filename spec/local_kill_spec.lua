@@ -3,6 +3,7 @@
 
 local core = require "finetune.core"
 local finetune = require "finetune"
+local live = require "spec.support.live"
 local shell = require "spec.support.shell"
 
 local POINTS = 20
@@ -51,7 +52,7 @@ describe("training on this machine", function()
   end
 
   local function eventually(f, what)
-    local limit = core.now() + 20
+    local limit = core.now() + 60
     repeat
       local value = f()
       if value then return value end
@@ -258,28 +259,28 @@ describe("training on this machine", function()
   it("is not impressed by a trainer that prints a gigabyte", function()
     local job = create [[cp "$1" "$2/b"; echo 1 >"$2/a"; yes 'no event at all' | head -c 1000000000
       echo '{"step":1}' >>"$3"]]
-    local memory, slowest = collectgarbage "count", 0
+    local memory, most = collectgarbage "count", 0
     while true do
-      local began = core.now()
+      local before = live.bytes_read()
       local now = assert(provider:get_job(job))
       assert(provider:list_events(job))
-      slowest = math.max(slowest, core.now() - began)
+      most = math.max(most, live.bytes_read() - before)
       if now.finished_at then break end
       finetune.sleep(0.02)
     end
     assert.equal("succeeded", provider:get_job(job).status)
     assert.equal("step 1", provider:list_events(job).data[2].message)
     assert.is_true(collectgarbage "count" - memory < 8 * 1024)
-    assert.is_true(slowest < 1, ("a look took %g s"):format(slowest))
+    assert.is_true(most < 16 << 20, ("a look read %d bytes"):format(most))
     assert(provider:delete_job(job))
   end)
 
   it("is not impressed by gigabytes of events", function()
     local job = create [[cp "$1" "$2/b"; echo 1 >"$2/a"; yes '{"step":1,"loss":0.5}' | head -c 200000000 >"$3"]]
     assert(ended(job))
-    local began = core.now()
+    local before = live.bytes_read()
     assert.equal(100, #assert(provider:list_events(job)).data)
-    assert.is_true(core.now() - began < 0.5)
+    assert.is_true(live.bytes_read() - before < 16 << 20)
   end)
 
   it("ends one that never exits, ignores SIGTERM, forks, or leaves its group", function()
@@ -291,7 +292,7 @@ describe("training on this machine", function()
     local _, err, last = ended(job)
     assert.equal("cancelled", last.status)
     assert.equal("job", err.kind)
-    assert.is_true(core.now() - began < 10)
+    assert.is_true(core.now() - began < 60)
     for _, command in ipairs {"sleep 8761", "sleep 8762", "sleep 8763"} do assert.is_false(lives(command)) end
   end)
 end)

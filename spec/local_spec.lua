@@ -16,7 +16,7 @@ describe("local", function()
   after_each(store.close)
 
   local function eventually(f)
-    local limit = core.now() + 10
+    local limit = core.now() + 60
     repeat
       local value = f()
       if value then return value end
@@ -154,14 +154,17 @@ describe("local", function()
   end)
 
   it("pauses and resumes, and says how far a job is", function()
-    local job = assert(create [[i=0; while [ $i -lt 50 ]; do i=$((i+1))
-      printf '{"step":%s,"total_steps":50}\n' $i >>"$3"; sleep 0.01; done; echo >"$2/model"]])
-    eventually(function() return (provider:get_job(job).progress or 0) > 0.05 end)
+    local job = assert(create [[i=0; while [ ! -e "$2/../go" ]; do i=$((i+1))
+      printf '{"step":%s,"total_steps":1000000}\n' $i >>"$3"; sleep 0.01; done
+      echo '{"step":1000000,"total_steps":1000000}' >>"$3"; echo >"$2/model"]])
+    eventually(function() return (provider:get_job(job).progress or 0) > 0 end)
     assert.equal("paused", assert(provider:pause_job(job)).status)
     local before = provider:get_job(job).progress
     finetune.sleep(0.1)
     assert.equal(before, provider:get_job(job).progress)
     assert.equal("running", assert(provider:resume_job(job)).status)
+    eventually(function() return provider:get_job(job).progress > before end)
+    shell.must("touch " .. shell.quote(("%s/jobs/%s/go"):format(home, job.id)))
     assert.equal(1, assert(ended(job)).progress)
   end)
 
@@ -270,7 +273,7 @@ describe("local", function()
     local path = write("twice.jsonl", EXAMPLE:rep(20))
     local estimate = assert(provider:estimate_cost {recipe = "command", path = path})
     assert.equal(1, estimate.jobs)
-    assert.is_true(estimate.seconds >= 0.2 and estimate.seconds < 2)
+    assert.is_true(estimate.seconds >= 0.2 and estimate.seconds < 60)
     local guess = assert(provider:estimate_cost {recipe = "fasttext", path = "examples/data/support.jsonl"})
     assert.equal(0, guess.jobs)
     assert.is_true(guess.seconds > 0.2 and guess.seconds < 10, guess.seconds)

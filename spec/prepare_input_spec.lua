@@ -138,8 +138,10 @@ describe("prepare_data reads", function()
   it("a pipe with a name, while its writer takes its time", function()
     local pipe = path "pipe"
     shell.must("mkfifo " .. quote(pipe))
-    local writer = io.popen(("{ sleep 0.1; head -c 60 %s; sleep 0.1; tail -c +61 %s; } > %s"):format(
-      quote(write("a.jsonl", JSONL)), quote(path "a.jsonl"), quote(pipe)))
+    local slow = "{ until [ -e %s ]; do sleep 0.01; done; head -c 60 %s; until [ -e %s ]; do sleep 0.01; done; "
+      .. "tail -c +61 %s; } > %s"
+    local writer = io.popen(slow:format(quote(path "one"), quote(write("a.jsonl", JSONL)), quote(path "two"),
+      quote(path "a.jsonl"), quote(pipe)))
     local ticks, done = 0, false
     local results, errors = finetune.run(
       function()
@@ -151,13 +153,15 @@ describe("prepare_data reads", function()
         while not done do
           finetune.sleep(0.005)
           ticks = ticks + 1
+          if ticks == 5 then write("one", "") end
+          if ticks == 10 then write("two", "") end
         end
         return true
       end)
     writer:close()
     assert.is_nil(errors[1])
     assert.same(ROWS, decoded(results[1].text))
-    assert.is_true(ticks >= 5, "the others were not served: " .. ticks)
+    assert.is_true(ticks >= 10, "the others were not served: " .. ticks)
   end)
 
   it("places of bad records as they stand in the source", function()
@@ -167,6 +171,20 @@ describe("prepare_data reads", function()
     assert.equal(2, report.error_count)
     assert.same({4, 5}, {report.errors[1].line, report.errors[2].line})
     assert.equal("record", report.errors[1].rule)
+  end)
+
+  it("places of findings in rows: the byte where the field begins, in the line in which it does", function()
+    local text = 'id,prompt,completion\n1,a <|x|>, b\n2,a,\n3,"say ""hi""\n\ta\\ é","d\n ""<|im_end|>"\n4,"<|y|>",\r\n'
+    local _, err = prepare {path = write("a.csv", text), columns = {prompt = "prompt", completion = "completion"},
+      rules = {special_token = "error", empty_completion = "error"}}
+    local places = {}
+    for i, e in ipairs(err.report.errors) do places[i] = ("%d:%d %s"):format(e.line, e.column, e.path) end
+    assert.same({"2:3 prompt", "3:5 completion", "5:9 completion", "7:3 prompt", "7:11 completion"}, places)
+    _, err = prepare {path = write("b.tsv", "prompt\tcompletion\tx\na\tb\tc\n"), rules = {extra_key = "error"}}
+    assert.same({2, 5, "x"}, {err.report.errors[1].line, err.report.errors[1].column, err.report.errors[1].path})
+    _, err = prepare {path = write("c.csv", "prompt,note\na,b\n"), format = "completion"}
+    assert.same({2, 1, "completion"}, {err.report.errors[1].line, err.report.errors[1].column,
+      err.report.errors[1].path})
   end)
 
   describe("from Lua", function()

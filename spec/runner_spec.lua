@@ -55,7 +55,7 @@ describe("finetune-run", function()
   end
 
   local function eventually(f, what)
-    local limit = core.now() + 10
+    local limit = core.now() + 60
     repeat
       local value = f()
       if value then return value end
@@ -295,7 +295,7 @@ describe("finetune-run", function()
     local path = job(script("true", {slots = folder .. "/slots"}))
     shell.must(("%s %s %s >/dev/null 2>&1 &"):format(preload.env {delay = 150}, shell.quote(RUN), shell.quote(path)))
     local seen = {}
-    local limit = core.now() + 10
+    local limit = core.now() + 60
     repeat
       local locks = shell.lines(("ls -d %s/slots/ticket-* 2>/dev/null || true"):format(shell.quote(folder)))
       for _, name in ipairs {path .. "/lock", table.unpack(locks)} do

@@ -1,6 +1,7 @@
 -- lua/finetune/supervise.lua: what a job's directory says; lua/finetune/tail.lua: the events in it.
 
 local core = require "finetune.core"
+local live = require "spec.support.live"
 local shell = require "spec.support.shell"
 local supervise = require "finetune.supervise"
 local tail = require "finetune.tail"
@@ -31,7 +32,7 @@ describe("a job's directory", function()
   end
 
   local function eventually(f)
-    local limit = core.now() + 10
+    local limit = core.now() + 60
     repeat
       if f() then return end
       shell.run "sleep 0.01"
@@ -243,9 +244,9 @@ describe("a job's directory", function()
 
     it("cost what is on the page, also where the file has a gigabyte", function()
       shell.must(("truncate -s 1G %s; printf '\\n{\"step\":1}\\n' >>%s"):format(path, path))
-      local began, memory = core.now(), collectgarbage "count"
+      local before, memory = live.bytes_read(), collectgarbage "count"
       assert.equal(1, #tail.file(path, nil, 50))
-      assert.is_true(core.now() - began < 1)
+      assert.is_true(live.bytes_read() - before < 64 << 20)
       assert.is_true(collectgarbage "count" - memory < 32 * 1024)
     end)
 

@@ -99,7 +99,7 @@ describe("core.spawn", function()
 
   -- What poll gives in the end
   local function finish(child)
-    local limit = core.now() + 10
+    local limit = core.now() + 60
     repeat
       local result = table.pack(child:poll())
       if result.n > 0 then return table.unpack(result, 1, result.n) end

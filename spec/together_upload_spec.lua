@@ -421,7 +421,7 @@ describe("together upload_file", function()
       s:fault {kind = "stall", method = step[1], path = step[2], times = "always"}
       local p = provider()
       local call = p:async("upload_file", file_of "abcdefgh", step[3] and {part_size = 2} or nil)
-      local limit = os.time() + 5
+      local limit = os.time() + 60
       while #s:faults() > 0 and s:faults()[1].hits == 0 and os.time() < limit do finetune.step(0.01) end
       assert.is_true(call:cancel())
       assert.equal("cancelled", select(2, call:result()).kind)

@@ -39,7 +39,7 @@ describe("unix_socket", function()
     file:write(SERVER)
     file:close()
     child = assert(core.spawn {argv = {"lua5.4", folder .. "/server.lua", folder .. "/s"}, stderr = folder .. "/err"})
-    local limit = core.now() + 10
+    local limit = core.now() + 60
     while not core.fs.stat(folder .. "/s") and core.now() < limit do shell.run "sleep 0.02" end
   end)
   lazy_teardown(function()

@@ -135,7 +135,7 @@ describe("step", function()
     local from = core.now()
     finetune.step(0.02)
     local elapsed = core.now() - from
-    assert.is_true(elapsed >= 0.015 and elapsed < 1, elapsed)
+    assert.is_true(elapsed >= 0.015 and elapsed < 30, elapsed)
     assert.is_false(call:done())
   end)
 

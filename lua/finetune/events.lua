@@ -6,8 +6,10 @@
 
 local core = require "finetune.core"
 local pages = require "finetune.pages"
+local polls = require "finetune.poll"
 
 local M = {}
+local FINISHED = polls.FINISHED
 
 -- What has been seen of one job's events
 function M.new() return {ids = {}, counts = {}, newest_first = true} end
@@ -76,15 +78,17 @@ local function made(level, kind, message, data)
   return {created_at = math.floor(core.wall()), level = level, type = kind, message = message, data = data}
 end
 
--- For a service without events: what has changed in the job, as events
+local function told_status(job, previous)
+  local reason = type(job.error) == "table" and job.error.message
+  return made(job.status == "failed" and "error" or "info", "status",
+    ("job is %s%s"):format(job.status, reason and ": " .. reason or ""), {status = job.status, previous = previous})
+end
+
+-- For a service without events: what has changed in the job, as events. The end of a job is the last of them
 function M.of_status(seen, job)
   local list = {}
-  if job.status ~= seen.status then
-    local reason = type(job.error) == "table" and job.error.message
-    list[1] = made(job.status == "failed" and "error" or "info", "status",
-      ("job is %s%s"):format(job.status, reason and ": " .. reason or ""),
-      {status = job.status, previous = seen.status})
-  end
+  local status = job.status ~= seen.status and told_status(job, seen.status)
+  if status and not FINISHED[job.status] then list[1] = status end
   if type(job.progress) == "number" and job.progress ~= seen.progress then
     list[#list + 1] = made("info", "progress", ("%.0f %% done"):format(job.progress * 100), {progress = job.progress})
   end
@@ -92,6 +96,7 @@ function M.of_status(seen, job)
     list[#list + 1] = made("info", "progress", ("%s tokens trained"):format(job.trained_tokens),
       {trained_tokens = job.trained_tokens})
   end
+  if status and FINISHED[job.status] then list[#list + 1] = status end
   seen.status, seen.progress, seen.trained_tokens = job.status, job.progress, job.trained_tokens
   return list
 end

@@ -194,6 +194,7 @@
 ---@field model? finetune.id
 ---@field training_file? finetune.id
 ---@field path? string
+---@field method? string|table
 ---@field hyperparameters? table
 
 ---@class finetune.params.validate_grader: finetune.params

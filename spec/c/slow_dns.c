@@ -1,5 +1,5 @@
 /*
-** slow_dns.c: for LD_PRELOAD: a resolver that needs four seconds for one name.
+** slow_dns.c: for LD_PRELOAD: a resolver that needs half a minute for one name.
 **   cc -shared -fPIC spec/c/slow_dns.c -o slow_dns.so -ldl
 */
 #include <dlfcn.h>
@@ -14,13 +14,13 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                 struct addrinfo **answer) {
-  const struct timespec four = {4, 0};
+  const struct timespec slow = {30, 0};
   union { /* ISO C has no cast from an object's pointer to a function's */
     void *object;
     resolver function;
   } next;
   if (node != NULL && strcmp(node, "slow.example") == 0) {
-    nanosleep(&four, NULL);
+    nanosleep(&slow, NULL);
     return EAI_NONAME;
   }
   next.object = dlsym(RTLD_NEXT, "getaddrinfo");

@@ -90,7 +90,7 @@ end
 M.PAUSE = 0.03 -- seconds between two polls
 
 function M.options(more)
-  local t = {interval = M.PAUSE, max_interval = M.PAUSE, timeout = 20}
+  local t = {interval = M.PAUSE, max_interval = M.PAUSE, timeout = 120}
   for key, value in pairs(more or {}) do t[key] = value end
   return t
 end

@@ -2,7 +2,7 @@
 
 cli_pty.py COLUMNS ROWS STEPS COMMAND...: STEPS is a JSON array of ["expect", TEXT] (wait until it has
 written that, beyond what the steps before have seen), ["send", TEXT], ["resize", COLUMNS, ROWS], ["sleep",
-SECONDS]. Prints {"status", "signal", "output", "seen"}; "seen" is false where an expected text did not come.
+SECONDS], ["fault", PORT] (wait until the loopback service with that control port has met a fault). Prints {"status", "signal", "output", "seen"}; "seen" is false where an expected text did not come.
 """
 import fcntl
 import json
@@ -14,8 +14,9 @@ import struct
 import sys
 import termios
 import time
+import urllib.request
 
-LONGEST = 20  # seconds for everything
+LONGEST = 120  # seconds for everything
 
 
 def set_size(fd, columns, rows):
@@ -61,6 +62,15 @@ class Session:
             self.pump(0.02)
         return True
 
+    def fault(self, port):
+        url = "http://127.0.0.1:%d/__control/faults" % port
+        while self.open and time.monotonic() < self.until:
+            with urllib.request.urlopen(url, b"{}") as answer:
+                if any(fault["hits"] for fault in json.load(answer)["faults"]):
+                    return True
+            self.pump(0.02)
+        return False
+
     def step(self, what, *arguments):
         if what == "expect":
             return self.expect(arguments[0])
@@ -70,6 +80,8 @@ class Session:
             set_size(self.fd, *arguments)
         elif what == "sleep":
             self.sleep(arguments[0])
+        elif what == "fault":
+            return self.fault(arguments[0])
         return True
 
 

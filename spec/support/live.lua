@@ -26,9 +26,9 @@ function M.failed(value, err)
   return err
 end
 
--- Steps the engine until f() is true; raises after `seconds` (3).
+-- Steps the engine until f() is true; raises after `seconds` (60: for the slowest machine).
 function M.until_true(f, seconds)
-  local deadline = core.now() + (seconds or 3)
+  local deadline = core.now() + (seconds or 60)
   while not f() do
     if core.now() > deadline then error("it did not happen in time", 2) end
     finetune.step(0.01)
@@ -119,6 +119,11 @@ function M.child(code, ...)
   for i = 1, select("#", ...) do words[#words + 1] = tostring((select(i, ...))) end
   for i, word in ipairs(words) do words[i] = shell.quote(word) end
   return shell.run(table.concat(words, " "))
+end
+
+-- What this process has read so far, from files and all else.
+function M.bytes_read()
+  return tonumber(M.read("/proc/self/io"):match "rchar:%s*(%d+)")
 end
 
 -- Peak resident memory of this process in KiB.

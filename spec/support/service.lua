@@ -16,6 +16,7 @@ start{...}, all optional:
   and the settings, which set{...} changes later:
   api_key  auth ("bearer", "api-key", "none")  prefix ("/v1")
   job_seconds    from creation to success (0.3): validating to 0.1 of it, queued to 0.2, then running
+  job_waits      true: ... from the first request for the job, however long that takes to come ("openai" only)
   file_seconds   how long an uploaded file is not ready (0)      file_fate  "processed" or "error"
   upload_seconds until an upload expires (3600)                  latency    seconds before each answer
   max_file_bytes, max_part_bytes, max_upload_bytes (512 MiB, 64 MiB, 8 GiB), min_examples (10)
@@ -66,7 +67,7 @@ Service.__index = Service
 
 local HERE = debug.getinfo(1, "S").source:match("^@(.*)/[^/]+$") or "."
 local OPTIONS = {tls = true, log = true, dialect = true}
-local START_TIMEOUT, CONTROL_TIMEOUT = 10, 30
+local START_TIMEOUT, CONTROL_TIMEOUT = 60, 60
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 

@@ -122,7 +122,7 @@ end
 function M.start()
   local file = os.tmpname()
   local pipe = assert(io.popen("exec \"$(command -v lua5.4 || command -v lua)\" spec/support/stream.lua " .. file, "w"))
-  local deadline, port = socket.gettime() + 10, nil
+  local deadline, port = socket.gettime() + 60, nil
   while not port and socket.gettime() < deadline do
     socket.sleep(0.002)
     local got <close> = assert(io.open(file))
@@ -148,7 +148,7 @@ end
 
 function Server:log()
   local tcp = assert(socket.connect("127.0.0.1", self.port))
-  tcp:settimeout(5)
+  tcp:settimeout(60)
   assert(tcp:send "GET /log HTTP/1.1\r\n\r\n")
   repeat until assert(tcp:receive "*l") == ""
   local size = tonumber(assert(tcp:receive "*l"), 16)

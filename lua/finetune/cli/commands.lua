@@ -4,7 +4,8 @@
 --
 --   name, summary, more (sentences), args and options (below), examples, json (what --json writes, with the kinds of
 --   fields.lua that are in it), module ("cmd/NAME.lua"), run (the function in it; else "run")
---   args:    {"NAME", words, many = "?" | "*" | "+", choices = {...}, empty = true (may be)}
+--   args:    {"NAME", words, many = "?" | "*" | "+", choices = {...}, empty = true (may be), one_of = "providers" (and
+--            others: what a shell completes)}
 --   options: {"-o --output", words, value = "FILE", number = true, choices = {...}, many = true, required = true}
 
 local M = {}
@@ -169,7 +170,7 @@ M.list = {
       "finetune evaluate MODEL-42 valid.jsonl --against tiny-chat-1 --limit 2 --json"},
     json = {"the score; `base`, `gained` and `lost` with --against; `majority`, `labels`, `confusion`", "score"}},
   {name = "providers", module = "providers", summary = "List providers: what they can do, what they still need.",
-    args = {{"NAME", "one of them, with all of its operations", many = "?"}},
+    args = {{"NAME", "one of them, with all of its operations", many = "?", one_of = "providers"}},
     examples = {"finetune providers", "finetune providers together"},
     json = {"{providers: [provider]}", "provider"}},
   {name = "inventory", module = "inventory",

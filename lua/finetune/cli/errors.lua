@@ -5,7 +5,7 @@ local text = require "finetune.cli.text"
 
 local M = {}
 
-M.DONE, M.FAILED, M.USAGE, M.CONFIG, M.SERVICE, M.CANCELLED, M.INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+M.DONE, M.FAILED, M.USAGE, M.CONFIG, M.SERVICE, M.CANCELLED = 0, 1, 2, 3, 4, 5
 
 -- kind of an error -> exit code; what is not here is the service's or the network's
 local CODES = {job = 1, data = 1, output = 1, usage = 2, unsupported = 2, config = 3, auth = 3, permission = 3,

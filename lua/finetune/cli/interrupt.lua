@@ -1,6 +1,7 @@
 -- interrupt.lua: Ctrl-C, never lost. The stand-alone Lua answers SIGINT with a hook on the main thread, which raises at
 -- the next call there: inside a protected call of the core that error would be swallowed. So a command runs in a
--- coroutine, where the hook is not, and it is looked for wherever the command has waited.
+-- coroutine, where the hook is not, and it is looked for wherever the command has waited. SIGTERM and SIGHUP become
+-- a SIGINT, so that they leave as little behind.
 
 local core = require "finetune.core"
 
@@ -25,6 +26,7 @@ end
 -- xpcall(f, handler, ...) in such a coroutine -> the same results
 function M.call(f, handler, ...)
   watch_steps()
+  core.catch_ends()
   local body = coroutine.create(function(...)
     local result = table.pack(xpcall(f, handler, ...))
     return table.unpack(result, 1, result.n)
@@ -33,5 +35,8 @@ function M.call(f, handler, ...)
   if not ok then error(done, 0) end
   return done, result
 end
+
+-- The exit code of what was interrupted
+function M.code() return 128 + (core.ended_by() or 2) end
 
 return M

@@ -28,7 +28,7 @@ local function interrupted(ui)
   io.stderr:write("\n")
   if type(words) == "function" then words = words() end
   if words then io.stderr:write(words, "\n") end
-  return errors.INTERRUPTED
+  return require("finetune.cli.interrupt").code()
 end
 
 local function report(ui, command, err)

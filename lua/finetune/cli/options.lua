@@ -10,9 +10,9 @@ local M = {}
 local WIDTH, MARGIN = 100, 26
 
 M.EXIT_CODES = "Exit codes: 0 done, 1 the job or the check failed, 2 usage, 3 configuration or key, 4 service or "
-  .. "network, 5 cancelled, 130 interrupted."
+  .. "network, 5 cancelled, 130 interrupted (143 by SIGTERM, 129 by SIGHUP)."
 
-local GLOBAL = {
+M.GLOBAL = {
   {"--provider", "the service ($FINE_TUNE_PROVIDER, else the profile's, else openai)", value = "NAME", many = true},
   {"--base-url", "another address of it", value = "URL"},
   {"--profile", "settings by this name, from $XDG_CONFIG_HOME/finetune/config.lua", value = "NAME"},
@@ -76,10 +76,11 @@ local function add_option(parser, spec)
   return element:description(spec[2])
 end
 
-local function add_argument(parser, spec)
+local function add_argument(parser, spec, providers)
   local element = parser:argument(spec[1]):target(spec[1]:lower()):argname(spec[1]):description(spec[2])
   if spec.many then element:args(spec.many) end
-  if spec.choices then element:choices(spec.choices) elseif not spec.empty then element:convert(named(spec[1])) end
+  local choices = spec.choices or spec.one_of == "providers" and providers
+  if choices then element:choices(choices) elseif not spec.empty then element:convert(named(spec[1])) end
 end
 
 -- What stands below the options: examples, and what --json writes
@@ -101,11 +102,11 @@ local function add_help(parser)
   end)
 end
 
-local function add_command(parser, command)
+local function add_command(parser, command, providers)
   local sub = parser:command(command.name):add_help(false):summary(command.summary):epilog(epilog(command))
   add_help(sub)
   sub:description(command.summary .. (command.more and " " .. command.more:gsub("^bash:", "\n%0") or ""))
-  for _, spec in ipairs(command.args or {}) do add_argument(sub, spec) end
+  for _, spec in ipairs(command.args or {}) do add_argument(sub, spec, providers) end
   for _, spec in ipairs(command.options or {}) do add_option(sub, spec) end
 end
 
@@ -117,12 +118,12 @@ function M.parser(providers)
   parser:help_max_width(WIDTH):help_description_margin(MARGIN):usage_max_width(WIDTH):command_target "command"
   parser:require_command(false):add_help(false)
   add_help(parser)
-  for _, spec in ipairs(GLOBAL) do
+  for _, spec in ipairs(M.GLOBAL) do
     local element = add_option(parser, spec)
     if providers and spec[1] == "--provider" then element:choices(providers) end
   end
   parser:flag("--version", "write the version"):action(function(args) args.version = true end)
-  for _, command in ipairs(commands.list) do add_command(parser, command) end
+  for _, command in ipairs(commands.list) do add_command(parser, command, providers) end
   return parser
 end
 

@@ -65,7 +65,7 @@ function M.of_file(report, provider, p)
     if not cost.total and for_people then cost.reason = text.clean(reason) end
     return cost
   end
-  local total, currency, seconds = asked(provider, {model = p.model, path = p.path,
+  local total, currency, seconds = asked(provider, {model = p.model, path = p.path, method = p.method,
     hyperparameters = p.hyperparameters})
   if total then
     cost.total, cost.currency, cost.seconds, cost.reason = total, currency, seconds, nil

@@ -8,6 +8,7 @@ local M = {
     auth = "bearer", -- or "api-key", "none"
     prefix = "/v1",
     job_seconds = 0.3, -- from created to succeeded
+  job_waits = false, -- ... from the first request for the job
     file_seconds = 0, -- from uploaded to processed
     file_fate = "processed", -- or "error"
     upload_seconds = 3600, -- until an upload expires

@@ -65,7 +65,7 @@ local function of_files(ui, provider, args, params, plan)
   plan.rules = report.rules
   plan.error_count, plan.warning_count = report.error_count, report.warning_count
   plan.cost = price.of_file(report, provider, {model = params.model, path = args.file, epochs = plans.epochs(params),
-    hyperparameters = params.hyperparameters})
+    method = params.method, hyperparameters = params.hyperparameters})
 end
 
 -- What is known of files that the service has
@@ -156,7 +156,7 @@ end
 -- A price that the service says only now is agreed to on its own
 local function agree_price(ui, args, provider, params)
   local said, words = price.ask(provider, {model = params.model, training_file = params.training_file,
-    hyperparameters = params.hyperparameters})
+    method = params.method, hyperparameters = params.hyperparameters})
   if not said then return ui:note("%s does not say what it costs: %s", provider.name, words) end
   if said.allowed == false then refuse_price(ui, provider, params, said) end
   ui:note("%s estimates %s.", provider.name, price.money(said.total, said.currency))

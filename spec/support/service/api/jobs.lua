@@ -43,6 +43,7 @@ function M.find(id)
   if not job then
     reply.reject(404, ("Could not find fine tune: %s"):format(id), "fine_tuning_job_id", "fine_tune_not_found")
   end
+  if job.waits then job.waits, job.since = false, store.now() end
   return M.advance(job)
 end
 
@@ -116,6 +117,7 @@ local function start(job)
     store.id("", 8))
   job.status, job.created_at = "validating_files", store.now()
   job.elapsed, job.since, job.next, job.total = 0, job.created_at, 1, store.settings.job_seconds
+  if store.settings.job_waits then job.waits, job.since = true, nil end
   job.plan = timeline.plan(job, facts_of(job), store.settings.fail)
   return store.jobs:add(job.id, job)
 end
