@@ -195,7 +195,6 @@ ft_slice ft_check_plain(ft_check *c, size_t node);
 
 /* rules_text.c: 0: what these bytes of JSON mean surely holds no special token */
 int ft_text_may_be_special(const char *s, size_t n);
-int ft_text_hides_bar(const char *s, size_t n); /* is a | written as an escape? */
 /* The first special token <|...|> of a text, unescaped: 1, and where */
 int ft_text_special(const char *s, size_t n, size_t *at, size_t *len);
 

@@ -181,13 +181,8 @@ FT_RARE static void special_token(ft_check *c, size_t node) {
                    text.s + at, at + 1);
 }
 
-FT_RARE static int hides_bar(const ft_check *c, size_t node) {
-  ft_slice text = ft_check_slice(c, node);
-  return ft_check_on(c, FT_RULE_SPECIAL_TOKEN) && ft_text_hides_bar(text.s, text.n);
-}
-
 void ft_check_special(ft_check *c, size_t node) {
-  if (c->special || (c->nodes[node].flags & FT_NODE_ESCAPED && hides_bar(c, node)))
+  if (c->special || c->nodes[node].flags & FT_NODE_BAR)
     special_token(c, node);
 }
 

@@ -18,14 +18,6 @@ int ft_text_may_be_special(const char *s, size_t n) {
   return 0;
 }
 
-int ft_text_hides_bar(const char *s, size_t n) {
-  const char *end = s + n;
-  for (const char *p = s; (p = memchr(p, '\\', (size_t)(end - p))) != NULL; p += 2)
-    if (end - p >= 6 && memcmp(p + 1, "u007", 4) == 0 && (p[5] | 0x20) == 'c')
-      return 1;
-  return 0;
-}
-
 static int token_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          c == '-';

@@ -31,7 +31,8 @@ typedef struct ft_node {
 enum {
   FT_NODE_KEY = 1,
   FT_NODE_ESCAPED = 2, /* a string with a backslash */
-  FT_NODE_VARIED = 4   /* and with one of the escapes that need not be written so: \u...., \/ */
+  FT_NODE_VARIED = 4,  /* and with one of the escapes that need not be written so: \u...., \/ */
+  FT_NODE_BAR = 8      /* and with \u007c: a | that does not look like one */
 };
 enum { FT_NODE_MANY = UINT16_MAX };
 

@@ -68,10 +68,22 @@ static inline uint32_t second(const uint8_t *p) {
   return bits(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(row(FT_EACH_SECOND), load(p)), load(p)));
 }
 
+static inline uint32_t equal(__m256i v, int i) {
+  return bits(_mm256_cmpeq_epi8(v, row(i)));
+}
+
+/* where 007c begins */
+static inline uint32_t bar_digits(__m256i v) {
+  uint32_t zero = equal(v, FT_EACH_ZERO);
+  return zero & zero >> 1 & equal(v, FT_EACH_SEVEN) >> 2 &
+         equal(_mm256_or_si256(v, row(FT_EACH_CASE)), FT_EACH_C) >> 3;
+}
+
 static inline Escapes escapes(const uint8_t *p, Block b) {
   __m256i v = sets(load(p));
   uint32_t d = bits(_mm256_add_epi8(v, v)); /* FT_SET_D becomes the top bit */
-  return ft_scan_escapes(b.backslash, have(v, FT_EACH_SIMPLE), bits(v), have(v, FT_EACH_HEX), d);
+  return ft_scan_escapes(b.backslash, have(v, FT_EACH_SIMPLE), bits(v), have(v, FT_EACH_HEX), d,
+                         bar_digits(load(p)));
 }
 
 /* The bytes before which a lead byte of three or four tells of them, as TWO of scan_each.c */

@@ -59,7 +59,8 @@ static inline uint32_t first_bits(size_t n) {
 static inline void count(ft_scan_text *text, const uint8_t *p, size_t n, Block b, Escapes e) {
   uint32_t done = first_bits(n);
   if (b.backslash & done) {
-    text->flags |= e.unicode & done ? FT_NODE_ESCAPED | FT_NODE_VARIED : FT_NODE_ESCAPED;
+    text->flags |= FT_NODE_ESCAPED | (e.unicode & done ? FT_NODE_VARIED : 0) |
+                   (e.bars & done ? FT_NODE_BAR : 0);
     text->extra += ones(e.simple & done) + 5 * ones(e.unicode & done);
   }
   if (beyond(p) & done)
@@ -73,7 +74,7 @@ static inline const uint8_t *over_block(const ft_scan_state *S, const uint8_t *p
   const uint32_t all = beyond(p);
   uint32_t stop = (b.other | b.backslash) & ~all, high = all;
   const uint8_t *q = p + BLOCK;
-  Escapes e = {0, 0};
+  Escapes e = {0, 0, 0};
   if (b.backslash != 0 && (b.backslash & b.backslash >> 1) == 0) {
     e = escapes(p, b);
     stop &= ~(e.simple | e.simple << 1 | e.unicode);

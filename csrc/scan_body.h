@@ -70,7 +70,7 @@ static const uint8_t *known_string(ft_scan_state *S, const uint8_t *p, ft_scan_t
   if (S->known == S->known_end || S->known->at != at || S->known->n >= left ||
       p[S->known->n] != '"')
     return NULL;
-  text->flags |= S->known->flags & (FT_NODE_ESCAPED | FT_NODE_VARIED);
+  text->flags |= S->known->flags & ~FT_NODE_KEY;
   text->extra = S->known->extra;
   return p + S->known->n;
 }

@@ -52,6 +52,10 @@ __attribute__((aligned(32))) const uint8_t ft_scan_each[FT_EACH_ROWS][32] = {
     [FT_EACH_TOP] = EACH(0x80),
     [FT_EACH_THIRD] = EACH(0xE0 - 0x80),
     [FT_EACH_FOURTH] = EACH(0xF0 - 0x80),
+    [FT_EACH_ZERO] = EACH('0'),
+    [FT_EACH_SEVEN] = EACH('7'),
+    [FT_EACH_C] = EACH('c'),
+    [FT_EACH_CASE] = EACH(0x20),
     [FT_EACH_SECOND] = TWICE(NONE, NONE, '"', NONE, 't', NONE, 'f', NONE, NONE, NONE, NONE, NONE,
                              NONE, NONE, 'n', NONE),
     [FT_SET_BY_HIGH] =

@@ -26,6 +26,10 @@ enum {
   FT_EACH_TOP,    /* 80 */
   FT_EACH_THIRD,  /* E0 - 80: what is above by 80 or more is a lead byte of three or four */
   FT_EACH_FOURTH, /* F0 - 80 */
+  FT_EACH_ZERO,   /* these make \u007c, and with the bit 20 set \u007C */
+  FT_EACH_SEVEN,
+  FT_EACH_C,
+  FT_EACH_CASE,
   /* twice 16 bytes: the simple escape, if any, that ends in this nibble (the most frequent) */
   FT_EACH_SECOND,
   /* twice 16 bytes: what a nibble means */
@@ -54,15 +58,17 @@ enum {
 typedef struct Escapes {
   uint32_t simple;  /* of two bytes */
   uint32_t unicode; /* of six, and one character */
+  uint32_t bars;    /* of those, the ones that mean | */
 } Escapes;
 
 /* Out of: where the second byte of a simple escape may be, a `u`, a hexadecimal digit, a D among
-   these. Left to others: where backslashes stand together, so that none is taken that is itself
-   escaped; what is cut by the block's end; \uD escapes, half of which are surrogates. */
+   these, "007c". Left to others: where backslashes stand together, so that none is taken that is
+   itself escaped; what is cut by the block's end; \uD escapes, half of which are surrogates. */
 static inline Escapes ft_scan_escapes(uint32_t backslash, uint32_t second, uint32_t u, uint32_t hex,
-                                      uint32_t d) {
+                                      uint32_t d, uint32_t bar) {
   uint32_t two = hex & hex >> 1, four = two & two >> 2;
-  Escapes e = {backslash & second >> 1, backslash & u >> 1 & (four & ~d) >> 2};
+  uint32_t unicode = backslash & u >> 1 & (four & ~d) >> 2;
+  Escapes e = {backslash & second >> 1, unicode, unicode & bar >> 2};
   return e;
 }
 

@@ -49,7 +49,10 @@ FT_SCAN_HIDDEN extern const uint8_t ft_scan_bytes[256];
 
 /* Of the good escape [p, end): the flags of a string with it */
 static inline int ft_scan_flags(const uint8_t *p, const uint8_t *end) {
-  return end - p > 2 || p[1] == '/' ? FT_NODE_ESCAPED | FT_NODE_VARIED : FT_NODE_ESCAPED;
+  if (end - p == 2)
+    return p[1] == '/' ? FT_NODE_ESCAPED | FT_NODE_VARIED : FT_NODE_ESCAPED;
+  int bar = memcmp(p + 2, "007", 3) == 0 && (p[5] | 0x20) == 'c';
+  return FT_NODE_ESCAPED | FT_NODE_VARIED | (bar ? FT_NODE_BAR : 0);
 }
 
 /* Are the four bytes at p hexadecimal digits of something that is no surrogate? */

@@ -67,13 +67,20 @@ static inline uint32_t second(const uint8_t *p) {
               _mm_or_si128(equal(w, 'n'), equal(w, '"')));
 }
 
+/* where 007c begins */
+static inline uint32_t bar_digits(__m128i v, __m128i w) {
+  uint32_t zero = bits(equal(v, '0'), equal(w, '0'));
+  return zero & zero >> 1 & bits(equal(v, '7'), equal(w, '7')) >> 2 &
+         bits(equal(lower(v), 'c'), equal(lower(w), 'c')) >> 3;
+}
+
 static inline Escapes escapes(const uint8_t *p, Block b) {
   __m128i v = load(p), w = load(p + 16);
   uint32_t u = bits(equal(v, 'u'), equal(w, 'u'));
   if ((b.backslash & u >> 1) == 0)
-    return ft_scan_escapes(b.backslash, second(p), 0, 0, 0);
+    return ft_scan_escapes(b.backslash, second(p), 0, 0, 0, 0);
   return ft_scan_escapes(b.backslash, second(p), u, bits(hex(v), hex(w)),
-                         bits(equal(lower(v), 'd'), equal(lower(w), 'd')));
+                         bits(equal(lower(v), 'd'), equal(lower(w), 'd')), bar_digits(v, w));
 }
 
 /* There is no instruction for it: by pairs, by nibbles, by bytes */
