@@ -100,10 +100,14 @@ describe("training on this machine", function()
   it("goes on whole when the script is killed, at " .. POINTS .. " points", function()
     local path = write("script.lua", SCRIPT)
     local jobs, orphans = 0, 0
+    local whole = live.timed(function() -- how long it takes here until there is a job
+      local child <close> = assert(core.spawn {argv = {"lua5.4", path, home, data, "1"}, stderr = folder .. "/err"})
+      assert.equal(0, eventually(function() return child:poll() end))
+    end)
     for point = 1, POINTS do
       do
         local _ <close> = assert(core.spawn {argv = {"lua5.4", path, home, data}, stderr = folder .. "/err"})
-        shell.run(("sleep %g"):format(0.01 + 0.0071 * point))
+        shell.run(("sleep %g"):format(0.01 + math.max(0.0071, 3 * whole / POINTS) * point))
       end -- closing kills it
       check_whole()
     end
@@ -114,7 +118,7 @@ describe("training on this machine", function()
       assert.is_table(provider:get_model(done.fine_tuned_model))
     end
     check_whole()
-    assert.is_true(jobs >= POINTS / 2, jobs .. " jobs were made")
+    assert.is_true(jobs >= POINTS / 4, jobs .. " jobs were made")
     for _, id in ipairs(core.list_dir(home .. "/jobs")) do
       orphans = orphans + (core.fs.stat(("%s/jobs/%s/lock"):format(home, id)) and 0 or 1)
     end

@@ -10,14 +10,14 @@ local text = require "finetune.cli.text"
 
 local M = {}
 
-local MANIFEST = "manifest.jsonl"
+local MANIFEST, PART = "manifest.jsonl", "part"
 local EEXIST = 17
 
 local Archive = {}
 Archive.__index = Archive
 
 local function check(ok, words)
-  if not ok then errors.fail("output", "%s", text.clean(words)) end
+  return ok or errors.fail("output", "%s", text.clean(words))
 end
 
 local function make_folder(path)
@@ -127,8 +127,47 @@ end
 
 function Archive:put(kind, id, doc, mark) self:put_all {{kind, id, doc, mark}} end
 
+-- ---- lists of which some pages are there: a line each, {items, next}, in part/KIND-NAME.jsonl ----
+
+local function part_path(self, kind, id) return ("%s/%s/%s-%s.jsonl"):format(self.folder, PART, kind, M.name(id)) end
+
+-- -> the items of its pages so far, the cursor of the next page, whether there is none. A line that was cut off by a
+-- crash is no page
+function Archive:pages(kind, id)
+  local path, items, cursor, whole, lines, torn = part_path(self, kind, id), {}, nil, false, {}, false
+  local file <close> = io.open(path, "rb")
+  for line in file and file:lines "L" or function() end do
+    local doc = not torn and line:sub(-1) == "\n" and core.decode(line)
+    if type(doc) == "table" and type(doc.items) == "table" then
+      lines[#lines + 1] = line
+      table.move(doc.items, 1, #doc.items, #items + 1, items)
+      cursor = doc.next
+      whole = cursor == nil
+    else
+      torn = true
+    end
+  end
+  if torn then check(core.fs.write(path, table.concat(lines))) end
+  return items, cursor, whole
+end
+
+-- A page that has come; cursor: of the next one, nil: it was the last
+function Archive:keep_page(kind, id, items, cursor)
+  make_folder(self.folder .. "/" .. PART)
+  local file <close> = check(io.open(part_path(self, kind, id), "ab"))
+  check(file:write(core.encode {items = core.array(items), next = cursor}, "\n"))
+  check(file:flush())
+end
+
+-- The list is noted down as a whole, or is to begin anew
+function Archive:forget_pages(kind, id)
+  local path = part_path(self, kind, id)
+  if core.fs.stat(path) then check(core.fs.remove(path)) end
+end
+
 -- The manifest anew: each thing once, in order
 function Archive:finish()
+  os.remove(self.folder .. "/" .. PART) -- unless there is something in it
   local list, lines = {}, {}
   for key in pairs(self.entries) do list[#list + 1] = key end
   table.sort(list)

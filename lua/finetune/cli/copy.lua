@@ -6,6 +6,7 @@ local errors = require "finetune.cli.errors"
 local fields = require "finetune.cli.fields"
 local finetune = require "finetune"
 local metrics = require "finetune.metrics"
+local pages = require "finetune.pages"
 local show = require "finetune.cli.show"
 local text = require "finetune.cli.text"
 
@@ -90,9 +91,30 @@ local function asked_rows(provider, job) return errors.check(provider:list_metri
 
 -- ---- jobs ----
 
-local function all_of(provider, job, noun)
-  local list = {}
-  for item in provider[noun](provider, {job_id = job.id}) do list[#list + 1] = item end
+local STALE = {invalid = true, not_found = true} -- what a service may say of a cursor of long ago
+
+-- A whole list; each of its pages is noted down as it comes, and the next run goes on behind the last one
+local function all_of(archive, provider, job, noun)
+  local kind, operation = "job-" .. noun, "list_" .. noun
+  local list, after, whole = archive:pages(kind, job.id)
+  if whole then return list end
+  local cursor
+  local next_page = pages.pages(operation, function(at)
+    local page, err = provider[operation](provider, {job_id = job.id, after = at})
+    cursor = page and page.has_more and page.next or nil
+    return page, err
+  end, after)
+  local items, err = next_page()
+  if err and after and STALE[err.kind] then
+    archive:forget_pages(kind, job.id)
+    return all_of(archive, provider, job, noun)
+  end
+  while items do
+    archive:keep_page(kind, job.id, items, cursor)
+    table.move(items, 1, #items, #list + 1, list)
+    items, err = next_page()
+  end
+  if err then error(err, 0) end
   return list
 end
 
@@ -117,13 +139,16 @@ local function put_parts(archive, provider, job)
   items.csv = got and failed
   for _, noun in ipairs {"events", "checkpoints"} do
     if lacks[noun] or together and got and provider:supports("list_" .. noun) then
-      items[noun] = unless(NEVER, all_of, provider, job, noun)
+      items[noun] = unless(NEVER, all_of, archive, provider, job, noun)
       add(noun, items[noun] and raw_of(items[noun]))
     end
   end
   local rows = lacks.metrics and got and (together and rows_of(items) or unless(NEVER, asked_rows, provider, job))
   add("metrics", rows and fields.array("metric", rows))
   archive:put_all(parts)
+  for _, noun in ipairs {"events", "checkpoints"} do
+    if got or not together then archive:forget_pages("job-" .. noun, job.id) end -- metrics may be made of them yet
+  end
   if not got then error(failed, 0) end
 end
 
