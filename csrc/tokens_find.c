@@ -72,9 +72,16 @@ uint32_t ft_vocab_rank_long(const ft_vocab *v, const unsigned char *s, size_t n)
   return n > v->longest ? FT_NO_RANK : ft_vocab_long(v, ft_vocab_hash_long(s, n), s, n);
 }
 
+static void lower(uint32_t *least, uint32_t rank) {
+  if (rank < *least)
+    *least = rank;
+}
+
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+  for (size_t i = 1; i < n; i++)
+    lower(&v->hints->pairs[s[i - 1] << 8 | s[i]].least, rank);
   if (n == 2)
-    v->hints->pairs[s[0] << 8 | s[1]] = rank;
+    v->hints->pairs[s[0] << 8 | s[1]].rank = rank;
   if (n < FT_SHORT)
     return;
   uint64_t word = ft_vocab_word(s, s + n);

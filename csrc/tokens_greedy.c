@@ -89,7 +89,7 @@ static Token longest(const ft_vocab *v, const unsigned char *s, size_t most,
   }
   if (most >= 3 && (rank = ft_vocab_short(v, ft_vocab_first(word, 3), 3)) != FT_NO_RANK)
     return (Token){rank, 3};
-  if (most >= 2 && (rank = v->hints->pairs[s[0] << 8 | s[1]]) != FT_NO_RANK)
+  if (most >= 2 && (rank = v->hints->pairs[s[0] << 8 | s[1]].rank) != FT_NO_RANK)
     return (Token){rank, 2};
   return (Token){v->single[*s], 1};
 }

@@ -139,10 +139,9 @@ static uint64_t hash_of(const unsigned char *s, size_t n) {
 /* Gives a token of this hash its slot */
 static int take_slot(ft_vocab *v, uint64_t h, size_t n, uint32_t rank, size_t at) {
   long i = free_slot(v, h);
-  uint32_t bit = ft_vocab_bit(h, n);
   if (i < 0)
     return bad_line(v, "it is made to fill one place of a table"), 0;
-  v->hints->filter[bit / 8] |= (uint8_t)(1 << bit % 8);
+  *ft_vocab_filter(v, h, n) |= ft_vocab_bits(h);
   v->slots[i] = ft_vocab_entry(h, rank, at);
   return 1;
 }

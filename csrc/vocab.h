@@ -30,9 +30,9 @@ enum {
   FT_VOCAB_SLICE = 32 * 1024, /* bytes read at a time: about 0.4 ms */
   /* for counting: pieces whose number of tokens is known, and space to merge in */
   FT_CACHE_BITS = 17,
-  FT_CACHE_KEY = 16, /* bytes: a piece of at most 15, zeros, its length */
-  FT_CACHE_BYTES = (1 << FT_CACHE_BITS) * (FT_CACHE_KEY + 1), /* keys, then a count for each */
-  FT_MERGE_MAX = 4096,                                        /* bytes merged in one go */
+  FT_CACHE_KEY = 16, /* bytes: a piece of at most 15, zeros, its length and its tokens */
+  FT_CACHE_BYTES = FT_CACHE_KEY << FT_CACHE_BITS,
+  FT_MERGE_MAX = 4096, /* bytes merged in one go */
   FT_SCRATCH_BYTES = FT_MERGE_MAX * 40,
   /* of the hints */
   FT_FILTER_BITS = 19, /* for each length from 3 to 8 bytes, and twice for all others */
@@ -53,13 +53,19 @@ enum {
 
 enum ft_vocab_state { FT_VOCAB_MORE, FT_VOCAB_READY, FT_VOCAB_FAILED };
 
+/* Of two bytes: their rank, if they are a token; and the least rank of all tokens that have both in
+   a row: before that is merged, no border between these two goes. */
+typedef struct ft_pair {
+  uint32_t rank, least;
+} ft_pair;
+
 /* What is small enough for a near cache and spares most of the look-ups in a far one. Of the tokens
    that begin with these FT_SHORT or FT_LONG bytes, which lengths there may be, a bit for each: in
    `shorts` FT_SHORT to FT_LONG bytes and then all that are longer, in `longs` FT_LONG + 1 and so
    on; its last bit is for all that are longer still. */
 typedef struct ft_hints {
-  uint32_t pairs[1 << 16];                           /* of two bytes -> rank */
-  uint8_t filter[FT_FILTERS << FT_FILTER_BITS >> 3]; /* bits: a token may have this hash */
+  ft_pair pairs[1 << 16];                             /* of two bytes */
+  uint64_t filter[FT_FILTERS << FT_FILTER_BITS >> 6]; /* bits: a token may have this hash */
   uint8_t shorts[1 << FT_SHORT_BITS];
   uint16_t longs[1 << FT_LONG_BITS];
 } ft_hints;
@@ -155,10 +161,15 @@ static inline uint64_t ft_vocab_hash_long(const unsigned char *s, size_t n) {
   return ft_vocab_last(h, word, n);
 }
 
-/* In the filter: what is short is looked for most, and stays in the nearest cache */
-static inline uint32_t ft_vocab_bit(uint64_t h, size_t n) {
+/* In the filter: what is short is looked for most, and stays in the nearest cache. A hash has two
+   bits of a word. */
+static inline uint64_t *ft_vocab_filter(const ft_vocab *v, uint64_t h, size_t n) {
   size_t part = n >= 3 && n <= 8 ? n - 3 : FT_FILTERS - 2 + (h & 1);
-  return (uint32_t)(part << FT_FILTER_BITS) | (uint32_t)(h >> (64 - FT_FILTER_BITS));
+  return &v->hints->filter[part << (FT_FILTER_BITS - 6) | h >> (64 - FT_FILTER_BITS + 6)];
+}
+
+static inline uint64_t ft_vocab_bits(uint64_t h) {
+  return UINT64_C(1) << (h >> 45 & 63) | UINT64_C(1) << (h >> 39 & 63);
 }
 
 static inline uint32_t ft_vocab_slot(uint64_t h) { /* where in `slots` it is looked for first */
@@ -184,8 +195,8 @@ static inline int ft_vocab_alike(uint64_t entry, uint64_t h) {
 
 /* Is there a token that may have this hash? */
 static inline int ft_vocab_may(const ft_vocab *v, uint64_t h, size_t n) {
-  uint32_t bit = ft_vocab_bit(h, n);
-  return v->hints->filter[bit / 8] >> bit % 8 & 1;
+  uint64_t bits = ft_vocab_bits(h);
+  return (*ft_vocab_filter(v, h, n) & bits) == bits;
 }
 
 /* Its length, and its bytes */
@@ -215,7 +226,7 @@ uint32_t ft_vocab_rank_long(const ft_vocab *v, const unsigned char *s, size_t n)
 static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, size_t n,
                                      const unsigned char *end) {
   if (n == 2)
-    return v->hints->pairs[s[0] << 8 | s[1]];
+    return v->hints->pairs[s[0] << 8 | s[1]].rank;
   if (n <= 8)
     return ft_vocab_short(v, ft_vocab_first(ft_vocab_word(s, end), n), n);
   return ft_vocab_rank_long(v, s, n);
