@@ -39,8 +39,10 @@ uint32_t ft_vocab_find_short(const ft_vocab *v, uint64_t h, uint64_t word, size_
     return find_short(v, h, word, n);
   uint64_t key = word >> NEAR_SHIFT << 3 | n;
   uint64_t *entry = &v->near[(h >> 20) & ((1 << FT_NEAR_BITS) - 1)];
-  if (*entry >> RANK_BITS != key)
-    *entry = key << RANK_BITS | (find_short(v, h, word, n) & NO_RANK);
+  if (*entry >> RANK_BITS != key) {
+    uint32_t found = find_short(v, h, word, n);
+    *entry = key << RANK_BITS | (found == FT_NO_RANK ? NO_RANK : found);
+  }
   uint32_t rank = (uint32_t)(*entry & NO_RANK);
   return rank == NO_RANK ? FT_NO_RANK : rank;
 }
@@ -77,11 +79,24 @@ static void lower(uint32_t *least, uint32_t rank) {
     *least = rank;
 }
 
+static ft_pair *pair_of(const ft_vocab *v, const unsigned char *s) {
+  return &v->hints->pairs[s[0] << 8 | s[1]];
+}
+
+void ft_vocab_hint_pairs(const ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+  for (size_t i = 0; i + 1 < n; i++) {
+    lower(&pair_of(v, s + i)->begins, rank);
+    lower(&pair_of(v, s + i)->ends, rank);
+  }
+}
+
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
-  for (size_t i = 1; i < n; i++)
-    lower(&v->hints->pairs[s[i - 1] << 8 | s[i]].least, rank);
   if (n == 2)
-    v->hints->pairs[s[0] << 8 | s[1]].rank = rank;
+    pair_of(v, s)->rank = rank;
+  if (n >= 2) {
+    lower(&pair_of(v, s)->begins, rank);
+    lower(&pair_of(v, s + n - 2)->ends, rank);
+  }
   if (n < FT_SHORT)
     return;
   uint64_t word = ft_vocab_word(s, s + n);

@@ -10,10 +10,114 @@
 */
 #include "tokens.h"
 
-/* What two tokens make together hangs on nothing else, so where that takes long it is remembered,
-   in a direct-mapped table of both ranks and theirs. */
-enum { RANK_BITS = 21, NO_TOKEN = (1 << RANK_BITS) - 1 };
+enum {
+  GROUP = 16,
+  GROUPS = FT_SMALL / GROUP,
+  NEVER = (int)(FT_NO_RANK << 8 & INT32_MAX), /* or more: no key of a token */
+  LONG = 32,                                  /* bytes, from which it is asked what text it is */
+  RANK_BITS = 21,
+  NO_TOKEN = (1 << RANK_BITS) - 1
+};
 
+typedef struct Parts {
+  const unsigned char *s; /* 8 bytes more may be read */
+  size_t n, count;
+  int dense;
+  int32_t key[FT_SMALL + 1];   /* rank << 8 | part, of a part with the next one */
+  int32_t least[GROUPS];       /* of each group of keys */
+  uint32_t rank[FT_SMALL + 1]; /* of the part itself */
+  uint8_t from[FT_SMALL + 2];  /* where it begins; that of the one behind the last is n */
+  uint8_t next[FT_SMALL + GROUP], before[FT_SMALL + GROUP];
+  unsigned char copy[FT_SMALL + 8];
+} Parts;
+
+static void parts_begin(Parts *P, const unsigned char *s, size_t n, const unsigned char *end) {
+  P->s = s;
+  P->n = n;
+  P->dense = 0;
+  if ((size_t)(end - s) < n + 8)
+    P->s = memcpy(P->copy, s, n);
+}
+
+static inline uint64_t word_at(const Parts *P, size_t from, size_t n) {
+  uint64_t word;
+  memcpy(&word, P->s + from, 8);
+  return ft_vocab_first(word, n);
+}
+
+static inline int32_t make_key(uint32_t rank, size_t part) {
+  return (int32_t)(rank << 8 | (uint32_t)part);
+}
+
+/* ---- what can be merged at once ---- */
+
+/* Puts the byte at i and its pair: unless they go with the pair before, as part k. Of two signed
+   numbers the difference tells which is less without a branch: none could be foreseen. */
+static inline uint32_t put_byte(Parts *P, size_t k, size_t i, uint32_t rank, uint32_t left,
+                                uint32_t right) {
+  P->from[k] = (uint8_t)i;
+  P->key[k] = make_key(rank, k);
+  return ((rank - left) & ~(right - rank)) >> 31;
+}
+
+/* Pairs that nothing comes before, of equal ranks the leftmost. No two of them share a byte: each
+   would have a lesser rank than the other. */
+static void merge_bytes(const ft_vocab *v, Parts *P) {
+  const unsigned char *s = P->s;
+  const ft_pair *pairs = v->hints->pairs;
+  ft_pair at = pairs[s[0] << 8 | s[1]];
+  uint32_t left = FT_NO_RANK, sure = 0, was_sure;
+  size_t k = 0, i = 0;
+  for (; i + 2 < P->n; i++) {
+    ft_pair next = pairs[s[i + 1] << 8 | s[i + 2]];
+    was_sure = sure;
+    sure = put_byte(P, k, i, at.rank, left, next.begins);
+    k += 1 - was_sure;
+    left = at.ends;
+    at = next;
+  }
+  if (P->n > 1) {
+    was_sure = sure;
+    sure = put_byte(P, k, i++, at.rank, left, FT_NO_RANK);
+    k += 1 - was_sure;
+  }
+  put_byte(P, k, i, FT_NO_RANK, 0, 0);
+  k += 1 - sure;
+  P->from[k] = P->from[k + 1] = (uint8_t)P->n;
+  P->count = k;
+}
+
+/* The pairs of three bytes or four that may be tokens, for most are none -> how many. Here too
+   nothing hangs on what is found. */
+static size_t may_be_tokens(const ft_vocab *v, Parts *P, uint8_t *may) {
+  size_t count = 0;
+  for (size_t k = 0; k + 1 < P->count; k++) {
+    size_t from = P->from[k], n = P->from[k + 2] - from, more = (n + 1) >> 2;
+    uint64_t h = ft_vocab_hash_short(word_at(P, from, n), n);
+    P->key[k] |= NEVER & (0 - (int32_t)more);
+    may[count] = (uint8_t)k;
+    count += more & (size_t)ft_vocab_has_bits(*ft_vocab_filter(v, h, n + 1 - more), h);
+  }
+  return count;
+}
+
+static void merge_sure(const ft_vocab *v, Parts *P) {
+  uint8_t may[FT_SMALL];
+  merge_bytes(v, P);
+  size_t count = may_be_tokens(v, P, may);
+  for (size_t i = 0; i < count; i++) {
+    size_t k = may[i], from = P->from[k], n = P->from[k + 2] - from;
+    uint64_t word = word_at(P, from, n);
+    P->key[k] = make_key(ft_vocab_find_short(v, ft_vocab_hash_short(word, n), word, n), k);
+  }
+  P->key[P->count - 1] = NEVER;
+  P->dense = P->n >= LONG && 3 * count > P->count;
+}
+
+/* ---- two tokens ---- */
+
+/* What two tokens make together hangs on nothing else: it is kept in a direct-mapped table of both
+   ranks and theirs */
 static uint32_t remembered(const ft_vocab *v, uint32_t a, uint32_t b, const unsigned char *s,
                            size_t n) {
   uint64_t key = ((uint64_t)a << RANK_BITS | b) + 1;
@@ -26,84 +130,22 @@ static uint32_t remembered(const ft_vocab *v, uint32_t a, uint32_t b, const unsi
   return rank == NO_TOKEN ? FT_NO_RANK : rank;
 }
 
-/* The rank of [s, s + n), the tokens of ranks a and b, n > 2. White space has few tokens, and most
-   pairs of them have been seen. */
-static inline uint32_t joined(const ft_vocab *v, uint32_t a, uint32_t b, const unsigned char *s,
-                              size_t n, const unsigned char *end) {
-  if (n > 8 || s[n - 1] <= ' ')
-    return remembered(v, a, b, s, n);
-  return ft_vocab_short(v, ft_vocab_first(ft_vocab_word(s, end), n), n);
+static uint32_t part_rank(const ft_vocab *v, const Parts *P, size_t k) {
+  const unsigned char *s = P->s + P->from[k];
+  size_t n = (size_t)P->from[P->next[k]] - P->from[k];
+  return n == 1 ? v->single[*s] : n == 2 ? v->hints->pairs[s[0] << 8 | s[1]].rank : P->rank[k];
 }
 
-enum { GROUP = 16, GROUPS = FT_SMALL / GROUP, NEVER = 0x7FFFFF00 /* or more: no key of a token */ };
-
-typedef struct Parts {
-  const unsigned char *s, *end; /* up to `end` it may be read */
-  size_t n, count;
-  int32_t key[FT_SMALL + 1];   /* rank << 8 | part, of a part with the next one */
-  int32_t least[GROUPS];       /* of each group of keys */
-  uint32_t rank[FT_SMALL + 1]; /* of the part itself */
-  uint8_t from[FT_SMALL + 2];  /* where it begins; that of the one behind the last is n */
-  uint8_t next[FT_SMALL + GROUP], before[FT_SMALL + GROUP];
-} Parts;
-
-static inline int32_t make_key(uint32_t rank, size_t part) {
-  return (int32_t)((rank << 8 | (uint32_t)part) & INT32_MAX);
-}
-
-/* ---- what can be merged at once ---- */
-
-/* 1: x < y. Arithmetic, since the compiler would take a branch, which nothing foresees. */
-static inline uint32_t is_less(uint32_t x, uint32_t y) {
-  return (uint32_t)(((uint64_t)x - y) >> 63);
-}
-
-/* Pairs that nothing comes before, of equal ranks the leftmost. No two of them share a byte: each
-   would have a lesser rank than the other. */
-static void merge_bytes(const ft_vocab *v, Parts *P) {
-  static const ft_pair none = {FT_NO_RANK, FT_NO_RANK};
-  const unsigned char *s = P->s;
-  uint32_t left = FT_NO_RANK, was_sure = 0;
-  ft_pair at = v->hints->pairs[s[0] << 8 | s[1]], next;
-  size_t k = 0;
-  for (size_t i = 0; i < P->n; i++, left = at.least, at = next) {
-    next = i + 2 < P->n ? v->hints->pairs[s[i + 1] << 8 | s[i + 2]] : none;
-    uint32_t sure = is_less(at.rank, left) & ~is_less(next.least, at.rank);
-    uint32_t one = v->single[s[i]];
-    P->from[k] = (uint8_t)i;
-    P->rank[k] = one ^ ((one ^ at.rank) & (0 - sure));
-    P->key[k] = make_key(at.rank, k);
-    k += 1 - was_sure;
-    was_sure = sure;
-  }
-  P->from[k] = P->from[k + 1] = (uint8_t)P->n;
-  P->count = k;
-}
-
-/* The pairs of more than two bytes that may be tokens, for most are none -> how many. Here too
-   nothing hangs on what is found. */
-static size_t may_be_tokens(const ft_vocab *v, Parts *P, uint8_t *may) {
-  size_t count = 0;
-  for (size_t k = 0; k + 1 < P->count; k++) {
-    size_t from = P->from[k], n = P->from[k + 2] - from;
-    uint64_t h = ft_vocab_hash_short(ft_vocab_first(ft_vocab_word(P->s + from, P->end), n), n);
-    uint32_t more = is_less(2, (uint32_t)n);
-    P->key[k] |= NEVER & (0 - (int32_t)more);
-    may[count] = (uint8_t)k;
-    count += (size_t)ft_vocab_may(v, h, n) & more;
-  }
-  return count;
-}
-
-static void merge_sure(const ft_vocab *v, Parts *P) {
-  uint8_t may[FT_SMALL];
-  merge_bytes(v, P);
-  size_t count = may_be_tokens(v, P, may);
-  for (size_t i = 0; i < count; i++) {
-    size_t k = may[i], from = P->from[k], n = P->from[k + 2] - from;
-    P->key[k] = make_key(joined(v, P->rank[k], P->rank[k + 1], P->s + from, n, P->end), k);
-  }
-  P->key[P->count - 1] = NEVER;
+/* Where many pairs are tokens, as in text of few characters, the same ones come again and again,
+   and a filter that says that most are none is of no use */
+static inline __attribute__((always_inline)) int32_t key_of(const ft_vocab *v, const Parts *P,
+                                                            size_t a) {
+  size_t b = P->next[a], from = P->from[a], n = P->from[P->next[b]] - from;
+  if (P->dense)
+    return make_key(remembered(v, P->rank[a], P->rank[b], P->s + from, n), a);
+  if (n > 8)
+    return make_key(remembered(v, part_rank(v, P, a), part_rank(v, P, b), P->s + from, n), a);
+  return make_key(ft_vocab_short(v, word_at(P, from, n), n), a);
 }
 
 /* ---- the rest: always the pair of least rank ----
@@ -122,51 +164,56 @@ static inline int32_t least_of_8(const int32_t *key) {
 
 static inline void group_changed(Parts *P, size_t i) {
   const int32_t *keys = P->key + i / GROUP * GROUP;
-  int32_t least = least_of_8(keys);
-  P->least[i / GROUP] = P->count <= GROUP / 2 ? least : lesser(least, least_of_8(keys + 8));
+  P->least[i / GROUP] = lesser(least_of_8(keys), least_of_8(keys + 8));
 }
 
-static inline int32_t least_pair(const Parts *P) {
-  return P->count <= GROUP ? P->least[0] : least_of_8(P->least);
-}
-
-static void link_parts(Parts *P) {
+static void groups_begin(Parts *P) {
   size_t i, n = P->count;
-  for (i = 0; i < n; i++) {
-    P->next[i] = (uint8_t)(i + 1);
-    P->before[i] = (uint8_t)(i - 1);
-  }
-  P->next[n] = (uint8_t)(n + 1);
-  for (; i % (GROUP / 2) != 0 || (n > GROUP / 2 && i % GROUP != 0); i++)
+  for (i = n; i % GROUP != 0; i++)
     P->key[i] = NEVER;
   for (i = 0; i < n; i += GROUP)
     group_changed(P, i);
-  for (i = n <= GROUP ? GROUPS : (n + GROUP - 1) / GROUP; i < GROUPS; i++)
+  for (i = (n + GROUP - 1) / GROUP; i < GROUPS; i++)
     P->least[i] = NEVER;
 }
 
-static inline int32_t key_of(const ft_vocab *v, const Parts *P, size_t a) {
-  size_t b = P->next[a], from = P->from[a], n = P->from[P->next[b]] - from;
-  return make_key(joined(v, P->rank[a], P->rank[b], P->s + from, n, P->end), a);
+static void link_parts(Parts *P) {
+  for (size_t i = 0; i <= P->count; i++) {
+    P->next[i] = (uint8_t)(i + 1);
+    P->before[i] = (uint8_t)(i - 1);
+  }
+}
+
+/* Of parts of one byte or two */
+static void find_ranks(const ft_vocab *v, Parts *P) {
+  for (size_t k = 0; k < P->count; k++) {
+    const unsigned char *s = P->s + P->from[k];
+    uint32_t one = v->single[s[0]], two = v->hints->pairs[s[0] << 8 | s[1]].rank;
+    P->rank[k] = one ^ ((one ^ two) & (0 - (uint32_t)(P->from[k + 1] - P->from[k] - 1)));
+  }
+}
+
+/* Merges part i with the next one -> that one. The pairs of both sides are looked up anew. */
+static inline size_t merge_part(const ft_vocab *v, Parts *P, size_t i) {
+  size_t gone = P->next[i], end = P->next[gone];
+  P->rank[i] = (uint32_t)P->key[i] >> 8;
+  P->key[gone] = P->key[i] = NEVER;
+  P->next[i] = (uint8_t)end;
+  P->before[end] = (uint8_t)i;
+  if (end < P->count)
+    P->key[i] = key_of(v, P, i);
+  if (i > 0)
+    P->key[P->before[i]] = key_of(v, P, P->before[i]);
+  return gone;
 }
 
 /* Until there are so many parts. next[0], next[next[0]]... are where they end -> how many */
-static size_t merge_least(const ft_vocab *v, Parts *P, size_t least_parts) {
+static size_t merge_many(const ft_vocab *v, Parts *P, size_t least_parts) {
   size_t count = P->count;
   int32_t least;
-  link_parts(P);
-  for (; count > least_parts && (least = least_pair(P)) < NEVER; count--) {
-    size_t i = (size_t)least & 0xFF, gone = P->next[i], end = P->next[gone], b = i;
-    P->rank[i] = (uint32_t)least >> 8;
-    P->key[gone] = P->key[i] = NEVER;
-    P->next[i] = (uint8_t)end;
-    P->before[end] = (uint8_t)i;
-    if (end < P->count)
-      P->key[i] = key_of(v, P, i);
-    if (i > 0) {
-      b = P->before[i];
-      P->key[b] = key_of(v, P, b);
-    }
+  groups_begin(P);
+  for (; count > least_parts && (least = least_of_8(P->least)) < NEVER; count--) {
+    size_t i = (size_t)least & 0xFF, gone = merge_part(v, P, i), b = i > 0 ? P->before[i] : i;
     group_changed(P, i);
     if (b / GROUP != i / GROUP)
       group_changed(P, b);
@@ -174,6 +221,22 @@ static size_t merge_least(const ft_vocab *v, Parts *P, size_t least_parts) {
       group_changed(P, gone);
   }
   return count;
+}
+
+/* One group, and only half of it */
+static size_t merge_few(const ft_vocab *v, Parts *P, size_t least_parts) {
+  size_t count = P->count;
+  int32_t least;
+  for (size_t i = count; i < GROUP / 2; i++)
+    P->key[i] = NEVER;
+  for (; count > least_parts && (least = least_of_8(P->key)) < NEVER; count--)
+    merge_part(v, P, (size_t)least & 0xFF);
+  return count;
+}
+
+static size_t merge_least(const ft_vocab *v, Parts *P, size_t least_parts) {
+  link_parts(P);
+  return P->count <= GROUP / 2 ? merge_few(v, P, least_parts) : merge_many(v, P, least_parts);
 }
 
 /* ---- few bytes: no need of parts ---- */
@@ -207,8 +270,10 @@ size_t ft_few_count(const ft_vocab *v, const unsigned char *s, size_t n, const u
 size_t ft_small_count(const ft_vocab *v, const unsigned char *s, size_t n,
                       const unsigned char *end) {
   Parts P;
-  P.s = s, P.end = end, P.n = n;
+  parts_begin(&P, s, n, end);
   merge_sure(v, &P);
+  if (P.dense)
+    find_ranks(v, &P);
   return merge_least(v, &P, 1);
 }
 
@@ -216,8 +281,10 @@ size_t ft_small_ends(const ft_vocab *v, const unsigned char *s, size_t n, const 
                      uint16_t *ends) {
   Parts P;
   size_t count = 0;
-  P.s = s, P.end = end, P.n = n;
+  parts_begin(&P, s, n, end);
   merge_sure(v, &P);
+  if (P.dense)
+    find_ranks(v, &P);
   merge_least(v, &P, 1);
   for (size_t i = 0; i < P.count; i = P.next[i])
     ends[count++] = P.from[P.next[i]];
@@ -240,7 +307,7 @@ uint64_t ft_merge_halves(const ft_vocab *v, const unsigned char *s, size_t n) {
   Parts P;
   if (n < 2 || n > FT_SMALL)
     return 0;
-  P.s = s, P.end = s + n, P.n = n;
+  parts_begin(&P, s, n, s + n);
   one_by_one(v, &P);
   if (merge_least(v, &P, 2) != 2)
     return 0;

@@ -49,14 +49,16 @@ enum {
   FT_LONG_TOP = 15
 };
 
-#define FT_NO_RANK UINT32_MAX
+/* Greater than any rank, as a signed number too; and of equal bytes, for memset() */
+#define FT_NO_RANK UINT32_C(0x7F7F7F7F)
 
 enum ft_vocab_state { FT_VOCAB_MORE, FT_VOCAB_READY, FT_VOCAB_FAILED };
 
-/* Of two bytes: their rank, if they are a token; and the least rank of all tokens that have both in
-   a row: before that is merged, no border between these two goes. */
+/* Of two bytes: their rank, if they are a token, and the least rank of all tokens that begin with
+   them, and that end with them. Of a vocabulary that is not known: of all that have them anywhere.
+ */
 typedef struct ft_pair {
-  uint32_t rank, least;
+  uint32_t rank, begins, ends;
 } ft_pair;
 
 /* What is small enough for a near cache and spares most of the look-ups in a far one. Of the tokens
@@ -172,6 +174,10 @@ static inline uint64_t ft_vocab_bits(uint64_t h) {
   return UINT64_C(1) << (h >> 45 & 63) | UINT64_C(1) << (h >> 39 & 63);
 }
 
+static inline int ft_vocab_has_bits(uint64_t word, uint64_t h) {
+  return (int)(word >> (h >> 45 & 63) & word >> (h >> 39 & 63) & 1);
+}
+
 static inline uint32_t ft_vocab_slot(uint64_t h) { /* where in `slots` it is looked for first */
   return (uint32_t)(h >> 22);
 }
@@ -195,8 +201,7 @@ static inline int ft_vocab_alike(uint64_t entry, uint64_t h) {
 
 /* Is there a token that may have this hash? */
 static inline int ft_vocab_may(const ft_vocab *v, uint64_t h, size_t n) {
-  uint64_t bits = ft_vocab_bits(h);
-  return (*ft_vocab_filter(v, h, n) & bits) == bits;
+  return ft_vocab_has_bits(*ft_vocab_filter(v, h, n), h);
 }
 
 /* Its length, and its bytes */
@@ -236,6 +241,9 @@ static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, 
 
 /* That there is a token of these bytes */
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
+
+/* The same, of every pair in it: see ft_pair */
+void ft_vocab_hint_pairs(const ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
 
 static inline uint8_t *ft_vocab_shorts(const ft_vocab *v, uint64_t word) {
   uint64_t h = ft_vocab_mix(0, ft_vocab_first(word, FT_SHORT));
