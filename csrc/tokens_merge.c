@@ -101,8 +101,8 @@ static size_t merge_heap(const ft_vocab *v, const unsigned char *s, size_t n, ui
 
 /* n <= FT_MERGE_MAX; ends: of as many places */
 static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, const unsigned char *end,
-                    uint16_t *ends) {
-  return n > FT_SMALL ? merge_heap(v, s, n, ends) : ft_small_ends(v, s, n, end, ends);
+                    uint16_t *ends, int *dense) {
+  return n > FT_SMALL ? merge_heap(v, s, n, ends) : ft_small_ends(v, s, n, end, ends, dense);
 }
 
 /* ---- longer: windows ----
@@ -113,7 +113,7 @@ static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, const u
 ** is not near its end is kept. The next window begins with the last token kept: where that comes
 ** out as another one, a cut was wrong, and the window before is merged again, twice as wide. */
 
-enum { WINDOW = 64, WIDE = 128, MARGIN = 8, BACK = 8 };
+enum { WINDOW = FT_SMALL, MARGIN = 8, WIDE_MARGIN = 12, BACK = 8 };
 
 typedef struct Window {
   const unsigned char *s; /* where it begins */
@@ -126,13 +126,13 @@ typedef struct Window {
 typedef struct Merged {
   const unsigned char *s;
   size_t n, count;
+  int dense;
   uint16_t ends[FT_MERGE_MAX];
 } Merged;
 
 /* How many of the tokens of a window are kept: those that end well before it does */
-static size_t kept(const uint16_t *ends, size_t count, size_t width) {
-  size_t margin = width <= WIDE ? MARGIN : width / WIDE * MARGIN;
-  while (count > 0 && ends[count - 1] > width - margin)
+static size_t kept(const uint16_t *ends, size_t count, size_t width, size_t margin) {
+  while (count > 0 && ends[count - 1] > width - width / WINDOW * margin)
     count--;
   return count;
 }
@@ -141,7 +141,7 @@ static size_t kept(const uint16_t *ends, size_t count, size_t width) {
 static void merge_window(const ft_vocab *v, Merged *m, const unsigned char *s, size_t n,
                          const unsigned char *end) {
   if (n != m->n || memcmp(m->s, s, n) != 0)
-    m->count = merge(v, s, n, end, m->ends);
+    m->count = merge(v, s, n, end, m->ends, &m->dense);
   m->s = s;
   m->n = n;
 }
@@ -155,9 +155,9 @@ static void next_window(Window *w, const uint16_t *ends, size_t keep) {
   w->n -= from;
 }
 
-/* For letters twice as wide: their tokens are short, and few windows are merged again */
-static size_t first_width(unsigned char c) {
-  return c >= 'A' && c < 0x80 ? WIDE : WINDOW;
+/* Tokens of letters are short: fewer of them are cut wrong, so that few windows are merged again */
+static size_t margin_for(unsigned char c) {
+  return c >= 'A' && c < 0x80 ? MARGIN : WIDE_MARGIN;
 }
 
 static size_t wider(size_t width) {
@@ -166,10 +166,12 @@ static size_t wider(size_t width) {
 
 static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
                             const unsigned char *end) {
-  Window before[BACK], w = {s, n, 0, 0, first_width(s[n - 1])};
+  Window before[BACK], w = {s, n, 0, 0, WINDOW};
   Merged m;
-  size_t depth = 0; /* how many of `before` there are to go back to */
+  size_t margin = margin_for(s[n - 1]),
+         depth = 0; /* how many of `before` there are to go back to */
   m.n = m.count = 0;
+  m.dense = 0;
   for (;;) {
     size_t width = w.n < w.width ? w.n : w.width;
     merge_window(v, &m, w.s, width, end);
@@ -180,7 +182,7 @@ static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
     }
     if (width == w.n)
       return w.total + m.count;
-    size_t keep = kept(m.ends, m.count, width);
+    size_t keep = kept(m.ends, m.count, width, margin);
     if (keep >= 2) {
       before[depth++ % BACK] = w;
       next_window(&w, m.ends, keep);
@@ -193,11 +195,12 @@ size_t ft_merge_count(const ft_vocab *v, const unsigned char *s, size_t n,
                       const unsigned char *end) {
   uint16_t ends[FT_MERGE_MAX];
   size_t total = 0;
+  int dense = 0;
   if (n <= FT_SMALL)
     return ft_small_count(v, s, n, end);
   if (v->known)
     return merge_windows(v, s, n, end);
   for (; n > FT_MERGE_MAX; s += FT_MERGE_MAX, n -= FT_MERGE_MAX)
-    total += merge(v, s, FT_MERGE_MAX, end, ends);
-  return total + merge(v, s, n, end, ends);
+    total += merge(v, s, FT_MERGE_MAX, end, ends, &dense);
+  return total + merge(v, s, n, end, ends, &dense);
 }

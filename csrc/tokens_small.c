@@ -22,7 +22,7 @@ enum {
 typedef struct Parts {
   const unsigned char *s; /* 8 bytes more may be read */
   size_t n, count;
-  int dense;
+  int dense;                   /* many pairs are tokens */
   int32_t key[FT_SMALL + 1];   /* rank << 8 | part, of a part with the next one */
   int32_t least[GROUPS];       /* of each group of keys */
   uint32_t rank[FT_SMALL + 1]; /* of the part itself */
@@ -31,10 +31,11 @@ typedef struct Parts {
   unsigned char copy[FT_SMALL + 8];
 } Parts;
 
-static void parts_begin(Parts *P, const unsigned char *s, size_t n, const unsigned char *end) {
+static void parts_begin(Parts *P, const unsigned char *s, size_t n, const unsigned char *end,
+                        int dense) {
   P->s = s;
   P->n = n;
-  P->dense = 0;
+  P->dense = dense;
   if ((size_t)(end - s) < n + 8)
     P->s = memcpy(P->copy, s, n);
 }
@@ -101,15 +102,41 @@ static size_t may_be_tokens(const ft_vocab *v, Parts *P, uint8_t *may) {
   return count;
 }
 
-static void merge_sure(const ft_vocab *v, Parts *P) {
+/* Where many pairs are tokens, as in text of few characters, the same ones come again and again,
+   and a filter that says that most are none is of no use */
+static inline uint32_t seen_rank(const ft_vocab *v, uint64_t word, size_t n) {
+  uint64_t h = ft_vocab_hash_short(word, n);
+  ft_ranked *seen = &v->ranked[h >> (64 - FT_RANKED_BITS)];
+  if (seen->word != word || seen->n != n)
+    *seen = (ft_ranked){word, (uint32_t)n, ft_vocab_short(v, word, n)};
+  return seen->rank;
+}
+
+/* Both -> how many pairs of more than two bytes are tokens */
+static size_t look_up_seen(const ft_vocab *v, Parts *P) {
+  size_t count = 0;
+  for (size_t k = 0; k + 1 < P->count; k++) {
+    size_t from = P->from[k], n = P->from[k + 2] - from;
+    P->key[k] = make_key(seen_rank(v, word_at(P, from, n), n), k);
+    count += (n + 1) >> 2 & (size_t)(P->key[k] < NEVER);
+  }
+  return count;
+}
+
+static size_t look_up(const ft_vocab *v, Parts *P) {
   uint8_t may[FT_SMALL];
-  merge_bytes(v, P);
   size_t count = may_be_tokens(v, P, may);
   for (size_t i = 0; i < count; i++) {
     size_t k = may[i], from = P->from[k], n = P->from[k + 2] - from;
     uint64_t word = word_at(P, from, n);
     P->key[k] = make_key(ft_vocab_find_short(v, ft_vocab_hash_short(word, n), word, n), k);
   }
+  return count;
+}
+
+static void merge_sure(const ft_vocab *v, Parts *P) {
+  merge_bytes(v, P);
+  size_t count = P->dense ? look_up_seen(v, P) : look_up(v, P);
   P->key[P->count - 1] = NEVER;
   P->dense = P->n >= LONG && 3 * count > P->count;
 }
@@ -136,16 +163,13 @@ static uint32_t part_rank(const ft_vocab *v, const Parts *P, size_t k) {
   return n == 1 ? v->single[*s] : n == 2 ? v->hints->pairs[s[0] << 8 | s[1]].rank : P->rank[k];
 }
 
-/* Where many pairs are tokens, as in text of few characters, the same ones come again and again,
-   and a filter that says that most are none is of no use */
 static inline __attribute__((always_inline)) int32_t key_of(const ft_vocab *v, const Parts *P,
                                                             size_t a) {
   size_t b = P->next[a], from = P->from[a], n = P->from[P->next[b]] - from;
-  if (P->dense)
-    return make_key(remembered(v, P->rank[a], P->rank[b], P->s + from, n), a);
   if (n > 8)
     return make_key(remembered(v, part_rank(v, P, a), part_rank(v, P, b), P->s + from, n), a);
-  return make_key(ft_vocab_short(v, word_at(P, from, n), n), a);
+  uint64_t word = word_at(P, from, n);
+  return make_key(P->dense ? seen_rank(v, word, n) : ft_vocab_short(v, word, n), a);
 }
 
 /* ---- the rest: always the pair of least rank ----
@@ -181,15 +205,6 @@ static void link_parts(Parts *P) {
   for (size_t i = 0; i <= P->count; i++) {
     P->next[i] = (uint8_t)(i + 1);
     P->before[i] = (uint8_t)(i - 1);
-  }
-}
-
-/* Of parts of one byte or two */
-static void find_ranks(const ft_vocab *v, Parts *P) {
-  for (size_t k = 0; k < P->count; k++) {
-    const unsigned char *s = P->s + P->from[k];
-    uint32_t one = v->single[s[0]], two = v->hints->pairs[s[0] << 8 | s[1]].rank;
-    P->rank[k] = one ^ ((one ^ two) & (0 - (uint32_t)(P->from[k + 1] - P->from[k] - 1)));
   }
 }
 
@@ -270,21 +285,18 @@ size_t ft_few_count(const ft_vocab *v, const unsigned char *s, size_t n, const u
 size_t ft_small_count(const ft_vocab *v, const unsigned char *s, size_t n,
                       const unsigned char *end) {
   Parts P;
-  parts_begin(&P, s, n, end);
+  parts_begin(&P, s, n, end, 0);
   merge_sure(v, &P);
-  if (P.dense)
-    find_ranks(v, &P);
   return merge_least(v, &P, 1);
 }
 
 size_t ft_small_ends(const ft_vocab *v, const unsigned char *s, size_t n, const unsigned char *end,
-                     uint16_t *ends) {
+                     uint16_t *ends, int *dense) {
   Parts P;
   size_t count = 0;
-  parts_begin(&P, s, n, end);
+  parts_begin(&P, s, n, end, *dense);
   merge_sure(v, &P);
-  if (P.dense)
-    find_ranks(v, &P);
+  *dense = P.dense;
   merge_least(v, &P, 1);
   for (size_t i = 0; i < P.count; i = P.next[i])
     ends[count++] = P.from[P.next[i]];
@@ -307,7 +319,7 @@ uint64_t ft_merge_halves(const ft_vocab *v, const unsigned char *s, size_t n) {
   Parts P;
   if (n < 2 || n > FT_SMALL)
     return 0;
-  parts_begin(&P, s, n, s + n);
+  parts_begin(&P, s, n, s + n, 0);
   one_by_one(v, &P);
   if (merge_least(v, &P, 2) != 2)
     return 0;

@@ -94,6 +94,8 @@ void ft_vocab_free(ft_vocab *v) {
   v->joined = NULL;
   give_back(v, v->near, FT_NEAR_BYTES);
   v->near = NULL;
+  give_back(v, v->ranked, FT_RANKED_BYTES);
+  v->ranked = NULL;
   give_back(v, v->halves, v->count * sizeof *v->halves);
   v->halves = NULL;
   ft_buf_free(&v->pool);
@@ -378,12 +380,14 @@ static int make_ready(ft_vocab *v) {
   v->scratch = vocab_alloc(v, FT_SCRATCH_BYTES);
   v->near = vocab_alloc(v, FT_NEAR_BYTES);
   v->joined = vocab_alloc(v, FT_PAIR_BYTES);
+  v->ranked = vocab_alloc(v, FT_RANKED_BYTES);
   v->halves = v->known ? vocab_alloc(v, halves) : NULL;
   if (v->cache == NULL || v->scratch == NULL || v->near == NULL || v->joined == NULL ||
-      (v->known && !v->halves))
+      v->ranked == NULL || (v->known && !v->halves))
     return 0;
   memset(v->cache, 0, FT_CACHE_BYTES);
   memset(v->near, 0, FT_NEAR_BYTES);
+  memset(v->ranked, 0, FT_RANKED_BYTES);
   memset(v->joined, 0, FT_PAIR_BYTES);
   if (v->known)
     memset(v->halves, 0, halves);

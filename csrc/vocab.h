@@ -39,6 +39,8 @@ enum {
   FT_FILTERS = 8,
   FT_PAIR_BITS = 16,
   FT_PAIR_BYTES = 8 << FT_PAIR_BITS,
+  FT_RANKED_BITS = 13,
+  FT_RANKED_BYTES = 16 << FT_RANKED_BITS,
   FT_NEAR_BITS = 16,
   FT_NEAR_BYTES = 8 << FT_NEAR_BITS,
   FT_SHORT_BITS = 18,
@@ -72,6 +74,12 @@ typedef struct ft_hints {
   uint16_t longs[1 << FT_LONG_BITS];
 } ft_hints;
 
+/* Of 2 to 8 bytes that two tokens of text of few characters made: their rank, or FT_NO_RANK */
+typedef struct ft_ranked {
+  uint64_t word;
+  uint32_t n, rank;
+} ft_ranked;
+
 /* A table from the bytes of tokens to ranks: open addressing, behind hints. */
 typedef struct ft_vocab {
   enum ft_encoding encoding; /* how text is cut: tokens_split.c */
@@ -94,7 +102,8 @@ typedef struct ft_vocab {
   /* what only counting needs */
   unsigned char *cache; /* tokens.c */
   uint64_t *halves;     /* tokens_greedy.c: of a token, which two make it; NULL where not known */
-  uint64_t *joined;     /* tokens_merge.c: of two tokens, which one they make */
+  ft_ranked *ranked;    /* tokens_small.c */
+  uint64_t *joined;     /* tokens_small.c: of two tokens, which one they make */
   uint64_t *near;       /* of tokens of 3 to 5 bytes, which were looked for: bytes, n, rank */
   void *scratch;
   lua_Alloc alloc;
