@@ -83,11 +83,19 @@ static ft_pair *pair_of(const ft_vocab *v, const unsigned char *s) {
   return &v->hints->pairs[s[0] << 8 | s[1]];
 }
 
-void ft_vocab_hint_pairs(const ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+static void hint_pairs(const ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
   for (size_t i = 0; i + 1 < n; i++) {
     lower(&pair_of(v, s + i)->begins, rank);
     lower(&pair_of(v, s + i)->ends, rank);
   }
+}
+
+void ft_vocab_hint_all(const ft_vocab *v) {
+  for (size_t i = 0; i <= v->mask; i++)
+    if (v->slots[i] != 0) {
+      const unsigned char *token = ft_vocab_token(v, v->slots[i]);
+      hint_pairs(v, token + 1, *token, ft_vocab_entry_rank(v->slots[i]));
+    }
 }
 
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {

@@ -111,16 +111,17 @@ static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, const u
 ** theirs are merged to: so for vocabularies that come of training, as OpenAI's do (the README of
 ** the crate bpe, github.com/github/rust-gems, has the argument). So a window is merged, and what
 ** is not near its end is kept. The next window begins with the last token kept: where that comes
-** out as another one, a cut was wrong, and the window before is merged again, twice as wide. */
+** out as another one, a cut was wrong, and the window before is cut again: earlier, and if that is
+** wrong too, it is twice as wide. */
 
-enum { WINDOW = FT_SMALL, MARGIN = 8, WIDE_MARGIN = 12, BACK = 8 };
+enum { WINDOW = FT_SMALL, MARGIN = 8, WIDE_MARGIN = 40, BACK = 8 };
 
 typedef struct Window {
   const unsigned char *s; /* where it begins */
   size_t n;               /* bytes from there to the end of the piece */
   size_t first;           /* bytes of the token that it begins with, 0: it is the first window */
   size_t total;           /* tokens before it */
-  size_t width;
+  size_t width, margin;
 } Window;
 
 typedef struct Merged {
@@ -131,8 +132,8 @@ typedef struct Merged {
 } Merged;
 
 /* How many of the tokens of a window are kept: those that end well before it does */
-static size_t kept(const uint16_t *ends, size_t count, size_t width, size_t margin) {
-  while (count > 0 && ends[count - 1] > width - width / WINDOW * margin)
+static size_t kept(const Window *w, const uint16_t *ends, size_t count, size_t width) {
+  while (count > 0 && ends[count - 1] > width - w->width / WINDOW * w->margin)
     count--;
   return count;
 }
@@ -155,21 +156,25 @@ static void next_window(Window *w, const uint16_t *ends, size_t keep) {
   w->n -= from;
 }
 
-/* Tokens of letters are short: fewer of them are cut wrong, so that few windows are merged again */
-static size_t margin_for(unsigned char c) {
-  return c >= 'A' && c < 0x80 ? MARGIN : WIDE_MARGIN;
+static void widen(Window *w) {
+  if (w->width < FT_MERGE_MAX)
+    w->width *= 2;
 }
 
-static size_t wider(size_t width) {
-  return width < FT_MERGE_MAX ? 2 * width : width;
+/* Its last cut was wrong. An earlier one mostly is not, and that is found sooner than in a window
+   twice as wide. */
+static void cut_earlier(Window *w) {
+  if (w->margin < WIDE_MARGIN)
+    w->margin = WIDE_MARGIN;
+  else
+    widen(w);
 }
 
 static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
                             const unsigned char *end) {
-  Window before[BACK], w = {s, n, 0, 0, WINDOW};
+  Window before[BACK], w = {s, n, 0, 0, WINDOW, MARGIN};
   Merged m;
-  size_t margin = margin_for(s[n - 1]),
-         depth = 0; /* how many of `before` there are to go back to */
+  size_t depth = 0; /* how many of `before` there are to go back to */
   m.n = m.count = 0;
   m.dense = 0;
   for (;;) {
@@ -177,17 +182,18 @@ static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
     merge_window(v, &m, w.s, width, end);
     if (w.first > 0 && m.ends[0] != w.first && depth > 0 && w.width < FT_MERGE_MAX) {
       w = before[--depth % BACK];
-      w.width = wider(w.width);
+      cut_earlier(&w);
       continue;
     }
     if (width == w.n)
       return w.total + m.count;
-    size_t keep = kept(m.ends, m.count, width, margin);
+    size_t keep = kept(&w, m.ends, m.count, width);
     if (keep >= 2) {
       before[depth++ % BACK] = w;
       next_window(&w, m.ends, keep);
+      w.margin = MARGIN;
     } else
-      w.width = wider(w.width);
+      widen(&w);
   }
 }
 

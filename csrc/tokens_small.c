@@ -1,12 +1,15 @@
 /*
 ** tokens_small.c: byte pair encoding of up to FT_SMALL bytes.
 **
-** Merging takes one pair at a time, the one of least rank. But most pairs can be merged at once:
-** of all tokens that reach over a border between two parts, the bytes around it tell the least
-** rank there may be. A pair whose rank is less than that at both of its ends is merged before
-** anything reaches over those, whatever else is; and what it then makes with others has a greater
-** rank, so nothing comes too early. So rounds over all pairs go first, without a search for the
-** least. What then is left has one.
+** Merging takes one pair at a time, the one of least rank. But many pairs of bytes can be merged at
+** once, without a search for that: before a pair is merged, what is merged over its left end is a
+** token that ends with the byte before the pair and its first one, and what is merged over its
+** right end is one that begins with its last byte and the one behind. Where all such tokens have a
+** greater rank, nothing comes before the pair. Nor do the tokens come too early that it then is a
+** part of: one that is made of its own bytes by merging, of tokens of lesser rank, has either the
+** pair within it or one of those. So it is in OpenAI's vocabularies (spec/c/tokens_pieces.c tries
+** every token); in others the ranks are of all tokens that have both bytes in a row, and nothing
+** is asked of how they are made.
 */
 #include "tokens.h"
 
@@ -66,7 +69,7 @@ static inline uint32_t put_byte(Parts *P, size_t k, size_t i, uint32_t rank, uin
 static void merge_bytes(const ft_vocab *v, Parts *P) {
   const unsigned char *s = P->s;
   const ft_pair *pairs = v->hints->pairs;
-  ft_pair at = pairs[s[0] << 8 | s[1]];
+  ft_pair at = pairs[s[0] << 8 | s[P->n > 1]];
   uint32_t left = FT_NO_RANK, sure = 0, was_sure;
   size_t k = 0, i = 0;
   for (; i + 2 < P->n; i++) {
@@ -112,7 +115,7 @@ static inline uint32_t seen_rank(const ft_vocab *v, uint64_t word, size_t n) {
   return seen->rank;
 }
 
-/* Both -> how many pairs of more than two bytes are tokens */
+/* -> how many pairs of more than two bytes are tokens; so look_up() */
 static size_t look_up_seen(const ft_vocab *v, Parts *P) {
   size_t count = 0;
   for (size_t k = 0; k + 1 < P->count; k++) {
@@ -163,6 +166,7 @@ static uint32_t part_rank(const ft_vocab *v, const Parts *P, size_t k) {
   return n == 1 ? v->single[*s] : n == 2 ? v->hints->pairs[s[0] << 8 | s[1]].rank : P->rank[k];
 }
 
+/* Inline by force, since it is most of what merging takes */
 static inline __attribute__((always_inline)) int32_t key_of(const ft_vocab *v, const Parts *P,
                                                             size_t a) {
   size_t b = P->next[a], from = P->from[a], n = P->from[P->next[b]] - from;

@@ -364,15 +364,6 @@ static void recognize(ft_vocab *v, const char *sha256) {
     }
 }
 
-/* What is merged at once hangs on how tokens were made (tokens_small.c), which here nobody knows */
-static void trust_nothing(const ft_vocab *v) {
-  for (size_t i = 0; i <= v->mask; i++)
-    if (v->slots[i] != 0) {
-      const unsigned char *token = ft_vocab_token(v, v->slots[i]);
-      ft_vocab_hint_pairs(v, token + 1, *token, ft_vocab_entry_rank(v->slots[i]));
-    }
-}
-
 /* What only counting needs. The ranks of a vocabulary that is known are 0, 1, 2... */
 static int make_ready(ft_vocab *v) {
   size_t halves = v->count * sizeof *v->halves;
@@ -392,7 +383,7 @@ static int make_ready(ft_vocab *v) {
   if (v->known)
     memset(v->halves, 0, halves);
   else
-    trust_nothing(v);
+    ft_vocab_hint_all(v);
   return 1;
 }
 

@@ -251,8 +251,8 @@ static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, 
 /* That there is a token of these bytes */
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
 
-/* The same, of every pair in it: see ft_pair */
-void ft_vocab_hint_pairs(const ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
+/* That every pair of bytes within a token may come first: how tokens are made is not known */
+void ft_vocab_hint_all(const ft_vocab *v);
 
 static inline uint8_t *ft_vocab_shorts(const ft_vocab *v, uint64_t word) {
   uint64_t h = ft_vocab_mix(0, ft_vocab_first(word, FT_SHORT));
