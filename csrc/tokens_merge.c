@@ -175,6 +175,7 @@ static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
   Window before[BACK], w = {s, n, 0, 0, WINDOW, MARGIN};
   Merged m;
   size_t depth = 0; /* how many of `before` there are to go back to */
+  m.s = s;
   m.n = m.count = 0;
   m.dense = 0;
   for (;;) {

@@ -208,21 +208,21 @@ static void groups_begin(Parts *P) {
 static void link_parts(Parts *P) {
   for (size_t i = 0; i <= P->count; i++) {
     P->next[i] = (uint8_t)(i + 1);
-    P->before[i] = (uint8_t)(i - 1);
+    P->before[i] = (uint8_t)(i - (i > 0)); /* nothing is before the first */
   }
 }
 
 /* Merges part i with the next one -> that one. The pairs of both sides are looked up anew. */
 static inline size_t merge_part(const ft_vocab *v, Parts *P, size_t i) {
-  size_t gone = P->next[i], end = P->next[gone];
+  size_t gone = P->next[i], end = P->next[gone], b = P->before[i];
   P->rank[i] = (uint32_t)P->key[i] >> 8;
   P->key[gone] = P->key[i] = NEVER;
   P->next[i] = (uint8_t)end;
   P->before[end] = (uint8_t)i;
   if (end < P->count)
     P->key[i] = key_of(v, P, i);
-  if (i > 0)
-    P->key[P->before[i]] = key_of(v, P, P->before[i]);
+  if (b != i)
+    P->key[b] = key_of(v, P, b);
   return gone;
 }
 
@@ -232,7 +232,7 @@ static size_t merge_many(const ft_vocab *v, Parts *P, size_t least_parts) {
   int32_t least;
   groups_begin(P);
   for (; count > least_parts && (least = least_of_8(P->least)) < NEVER; count--) {
-    size_t i = (size_t)least & 0xFF, gone = merge_part(v, P, i), b = i > 0 ? P->before[i] : i;
+    size_t i = (size_t)least & 0xFF, b = P->before[i], gone = merge_part(v, P, i);
     group_changed(P, i);
     if (b / GROUP != i / GROUP)
       group_changed(P, b);
