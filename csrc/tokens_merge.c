@@ -114,7 +114,7 @@ static size_t merge(const ft_vocab *v, const unsigned char *s, size_t n, const u
 ** out as another one, a cut was wrong, and the window before is cut again: earlier, and if that is
 ** wrong too, it is twice as wide. */
 
-enum { WINDOW = FT_SMALL, MARGIN = 8, WIDE_MARGIN = 40, BACK = 8 };
+enum { WINDOW = FT_SMALL, MARGIN = 8, WIDE_MARGIN = 40, DIFFERENT = 3, BACK = 8 };
 
 typedef struct Window {
   const unsigned char *s; /* where it begins */
@@ -122,6 +122,7 @@ typedef struct Window {
   size_t first;           /* bytes of the token that it begins with, 0: it is the first window */
   size_t total;           /* tokens before it */
   size_t width, margin;
+  int different; /* windows of this width, one after the other */
 } Window;
 
 typedef struct Merged {
@@ -138,13 +139,16 @@ static size_t kept(const Window *w, const uint16_t *ends, size_t count, size_t w
   return count;
 }
 
-/* Merges a window, unless it is of the same bytes as the one merged before: a long run is */
-static void merge_window(const ft_vocab *v, Merged *m, const unsigned char *s, size_t n,
-                         const unsigned char *end) {
-  if (n != m->n || memcmp(m->s, s, n) != 0)
+/* Merges a window, unless it is of the same bytes as the one merged before: a long run is. Was it?
+ */
+static int merge_window(const ft_vocab *v, Merged *m, const unsigned char *s, size_t n,
+                        const unsigned char *end) {
+  int alike = n == m->n && memcmp(m->s, s, n) == 0;
+  if (!alike)
     m->count = merge(v, s, n, end, m->ends, &m->dense);
   m->s = s;
   m->n = n;
+  return alike;
 }
 
 /* On to the window that begins with the last of the tokens kept */
@@ -170,9 +174,20 @@ static void cut_earlier(Window *w) {
     widen(w);
 }
 
+/* Behind a window that was cut well, unless it is one of many alike, which cost nothing however
+   wide they are */
+static void narrow(Window *w, int alike) {
+  w->margin = MARGIN;
+  w->different = alike ? 0 : w->different + 1;
+  if (w->different < DIFFERENT || w->width == WINDOW)
+    return;
+  w->width /= 2;
+  w->different = 0;
+}
+
 static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
                             const unsigned char *end) {
-  Window before[BACK], w = {s, n, 0, 0, WINDOW, MARGIN};
+  Window before[BACK], w = {s, n, 0, 0, WINDOW, MARGIN, 0};
   Merged m;
   size_t depth = 0; /* how many of `before` there are to go back to */
   m.s = s;
@@ -180,7 +195,7 @@ static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
   m.dense = 0;
   for (;;) {
     size_t width = w.n < w.width ? w.n : w.width;
-    merge_window(v, &m, w.s, width, end);
+    int alike = merge_window(v, &m, w.s, width, end);
     if (w.first > 0 && m.ends[0] != w.first && depth > 0 && w.width < FT_MERGE_MAX) {
       w = before[--depth % BACK];
       cut_earlier(&w);
@@ -192,7 +207,7 @@ static size_t merge_windows(const ft_vocab *v, const unsigned char *s, size_t n,
     if (keep >= 2) {
       before[depth++ % BACK] = w;
       next_window(&w, m.ends, keep);
-      w.margin = MARGIN;
+      narrow(&w, alike);
     } else
       widen(&w);
   }
