@@ -12,7 +12,9 @@ enum { LAST_BYTE = 0 };
 enum { LAST_BYTE = 56 };
 #endif
 
-/* A piece of at most KEY_MAX bytes, then zeros, then its length */
+#define COUNT (UINT64_C(0xF0) << LAST_BYTE)
+
+/* A piece of at most KEY_MAX bytes, then zeros, then its length and, in the cache, its tokens */
 typedef struct Key {
   uint64_t a, b;
 } Key;
@@ -29,28 +31,49 @@ static Key make_key(const unsigned char *p, const unsigned char *end, size_t n) 
   return k;
 }
 
+/* Does it end with a character of three bytes or four? There tokens have many bytes and few
+   characters: it is merging that takes long. */
+static int is_wide(const unsigned char *p, size_t n) {
+  return p[n - 1] >= 0x80 && p[n - 2] < 0xC0;
+}
+
 static size_t piece_tokens(const ft_vocab *v, const unsigned char *p, size_t n,
                            const unsigned char *end) {
   if (ft_vocab_rank(v, p, n, end) != FT_NO_RANK)
     return 1;
-  if (v->halves != NULL && p[n - 1] >= 0x80)
+  if (n <= 4)
+    return ft_few_count(v, p, n, end);
+  if (v->halves != NULL && is_wide(p, n))
     return ft_greedy_count(v, p, n, end);
   return ft_merge_count(v, p, n, end);
 }
 
-/* A short piece has at most as many tokens as bytes, so the count fits */
+/* Where pieces of so many bytes are kept. There are few words of two, three or four bytes, and many
+   of what else is so short: those have a small part of the cache, that they may push each other out
+   of what is near, and not all else. */
+static const struct {
+  uint32_t from;
+  uint8_t shift;
+} kept[FT_CACHE_KEY] = {[2] = {0, 64 - 10},      [3] = {1024, 64 - 11},   [4] = {4096, 64 - 12},
+                        [5] = {8192, 64 - 13},   [6] = {16384, 64 - 14},  [7] = {32768, 64 - 15},
+                        [8] = {65536, 64 - 16},  [9] = {65536, 64 - 16},  [10] = {65536, 64 - 16},
+                        [11] = {65536, 64 - 16}, [12] = {65536, 64 - 16}, [13] = {65536, 64 - 16},
+                        [14] = {65536, 64 - 16}, [15] = {65536, 64 - 16}};
+
+/* A short piece has at most as many tokens as bytes, so the count fits beside its length */
 static size_t cached_tokens(const ft_vocab *v, const unsigned char *p, const unsigned char *end,
                             size_t n) {
   Key k = make_key(p, end, n), there;
-  size_t i = (size_t)(((k.a ^ k.b * FT_HASH_B) * FT_HASH_A) >> (64 - FT_CACHE_BITS));
+  size_t i = kept[n].from + (size_t)(((k.a ^ k.b * FT_HASH_B) * FT_HASH_A) >> kept[n].shift);
   unsigned char *key = v->cache + i * FT_CACHE_KEY;
-  unsigned char *count = v->cache + ((size_t)FT_CACHE_KEY << FT_CACHE_BITS) + i;
   memcpy(&there, key, sizeof there);
-  if (((there.a ^ k.a) | (there.b ^ k.b)) != 0) {
-    *count = (unsigned char)piece_tokens(v, p, n, end);
+  uint64_t count = there.b ^ k.b;
+  if ((there.a ^ k.a) != 0 || (count & ~COUNT) != 0) {
+    count = (uint64_t)piece_tokens(v, p, n, end) << (LAST_BYTE + 4);
+    k.b |= count;
     memcpy(key, &k, sizeof k);
   }
-  return *count;
+  return (size_t)(count >> (LAST_BYTE + 4) & 15);
 }
 
 #if defined(__SSE2__) && !defined(FT_PORTABLE)

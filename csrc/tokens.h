@@ -64,6 +64,17 @@ const unsigned char *ft_split_cl100k(const unsigned char *p, const unsigned char
 size_t ft_merge_count(const ft_vocab *v, const unsigned char *s, size_t n,
                       const unsigned char *end);
 
+/* The same, of at most 4 bytes */
+size_t ft_few_count(const ft_vocab *v, const unsigned char *s, size_t n, const unsigned char *end);
+
+/* The same, of at most FT_SMALL bytes; where the tokens end, in order -> how many. *dense: the text
+   before has few characters; has this? */
+enum { FT_SMALL = 128 };
+size_t ft_small_count(const ft_vocab *v, const unsigned char *s, size_t n,
+                      const unsigned char *end);
+size_t ft_small_ends(const ft_vocab *v, const unsigned char *s, size_t n, const unsigned char *end,
+                     uint16_t *ends, int *dense);
+
 /* The same with v->halves, faster where tokens are long */
 size_t ft_greedy_count(const ft_vocab *v, const unsigned char *s, size_t n,
                        const unsigned char *end);

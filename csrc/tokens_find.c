@@ -39,8 +39,10 @@ uint32_t ft_vocab_find_short(const ft_vocab *v, uint64_t h, uint64_t word, size_
     return find_short(v, h, word, n);
   uint64_t key = word >> NEAR_SHIFT << 3 | n;
   uint64_t *entry = &v->near[(h >> 20) & ((1 << FT_NEAR_BITS) - 1)];
-  if (*entry >> RANK_BITS != key)
-    *entry = key << RANK_BITS | (find_short(v, h, word, n) & NO_RANK);
+  if (*entry >> RANK_BITS != key) {
+    uint32_t found = find_short(v, h, word, n);
+    *entry = key << RANK_BITS | (found == FT_NO_RANK ? NO_RANK : found);
+  }
   uint32_t rank = (uint32_t)(*entry & NO_RANK);
   return rank == NO_RANK ? FT_NO_RANK : rank;
 }
@@ -72,9 +74,37 @@ uint32_t ft_vocab_rank_long(const ft_vocab *v, const unsigned char *s, size_t n)
   return n > v->longest ? FT_NO_RANK : ft_vocab_long(v, ft_vocab_hash_long(s, n), s, n);
 }
 
+static void lower(uint32_t *least, uint32_t rank) {
+  if (rank < *least)
+    *least = rank;
+}
+
+static ft_pair *pair_of(const ft_vocab *v, const unsigned char *s) {
+  return &v->hints->pairs[s[0] << 8 | s[1]];
+}
+
+static void hint_pairs(const ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+  for (size_t i = 0; i + 1 < n; i++) {
+    lower(&pair_of(v, s + i)->begins, rank);
+    lower(&pair_of(v, s + i)->ends, rank);
+  }
+}
+
+void ft_vocab_hint_all(const ft_vocab *v) {
+  for (size_t i = 0; i <= v->mask; i++)
+    if (v->slots[i] != 0) {
+      const unsigned char *token = ft_vocab_token(v, v->slots[i]);
+      hint_pairs(v, token + 1, *token, ft_vocab_entry_rank(v->slots[i]));
+    }
+}
+
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
   if (n == 2)
-    v->hints->pairs[s[0] << 8 | s[1]] = rank;
+    pair_of(v, s)->rank = rank;
+  if (n >= 2) {
+    lower(&pair_of(v, s)->begins, rank);
+    lower(&pair_of(v, s + n - 2)->ends, rank);
+  }
   if (n < FT_SHORT)
     return;
   uint64_t word = ft_vocab_word(s, s + n);

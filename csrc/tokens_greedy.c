@@ -8,7 +8,12 @@
 */
 #include "tokens.h"
 
-enum { KEPT = 64, LONGEST = 256, REPEATS = 24 };
+enum {
+  KEPT = 64,
+  LONGEST = 256,
+  REPEATS = 24,
+  LOOK = 8 /* bytes from one look for a run to the next */
+};
 
 typedef struct Token {
   uint32_t rank;
@@ -89,7 +94,7 @@ static Token longest(const ft_vocab *v, const unsigned char *s, size_t most,
   }
   if (most >= 3 && (rank = ft_vocab_short(v, ft_vocab_first(word, 3), 3)) != FT_NO_RANK)
     return (Token){rank, 3};
-  if (most >= 2 && (rank = v->hints->pairs[s[0] << 8 | s[1]]) != FT_NO_RANK)
+  if (most >= 2 && (rank = v->hints->pairs[s[0] << 8 | s[1]].rank) != FT_NO_RANK)
     return (Token){rank, 2};
   return (Token){v->single[*s], 1};
 }
@@ -149,10 +154,13 @@ static int repeats(const unsigned char *s) {
 size_t ft_greedy_count(const ft_vocab *v, const unsigned char *s, size_t n,
                        const unsigned char *end) {
   Token kept[KEPT];
-  size_t count = 0, deepest = 0, at = 0, most = n;
+  size_t count = 0, deepest = 0, at = 0, most = n, look = 0;
   while (at < n) {
-    if (n - at >= REPEATS && repeats(s + at))
-      break;
+    if (at >= look && n - at >= REPEATS) {
+      if (repeats(s + at))
+        break;
+      look = at + LOOK;
+    }
     Token t = fitting(v, count > 0 ? &kept[(count - 1) % KEPT] : NULL, s + at, most, end);
     if (t.n > 0) {
       kept[count++ % KEPT] = t;

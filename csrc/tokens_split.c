@@ -49,6 +49,19 @@ static place run(place p, place end, unsigned set) {
   }
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Past eight small letters of ASCII at a time. Long runs of them are text that is slow to merge. */
+static place small_letters(place p, place end) {
+  for (uint64_t x; end - p >= 8; p += 8) {
+    memcpy(&x, p, 8);
+    uint64_t from_a = (x | EACH(0x80)) - EACH('a'), beyond_z = x + EACH(0x7F - 'z');
+    if ((from_a & ~beyond_z & ~x & EACH(0x80)) != EACH(0x80))
+      break;
+  }
+  return p;
+}
+
 static int is_in(place p, place end, unsigned set) {
   size_t n;
   return p < end && SET(ft_unicode_at(p, end, &n)) & set;
@@ -85,11 +98,18 @@ static place signs(place p, place end, int slash) {
   return q;
 }
 
+#define TABS_AND_SPACES (UINT64_C(1) << ' ' | UINT64_C(1) << '\t')
+
 /* White space: to the end of its last line; or all of it, but for one before something else */
 static place blanks(place p, place end) {
   place line = NULL, last = p, q = p;
   size_t n;
   for (; q < end; q += n) {
+    if (*q <= ' ' && TABS_AND_SPACES >> *q & 1) { /* no branch tells them apart */
+      last = q;
+      n = 1;
+      continue;
+    }
     enum ft_unicode class = ft_unicode_at(q, end, &n);
     if (!(SET(class) & BLANK))
       break;
@@ -106,7 +126,7 @@ static place blanks(place p, place end) {
 
 static place letters(place p, place end, enum ft_unicode first, size_t n) {
   if (SET(first) & LETTERS)
-    return run(p + n, end, LETTERS);
+    return run(small_letters(p + n, end), end, LETTERS);
   return SET(first) & BEFORE && is_in(p + n, end, LETTERS) ? run(p + n, end, LETTERS) : p;
 }
 
@@ -137,7 +157,7 @@ static place word(place p, place end, int *second) {
   for (; q < end; q += n) {
     enum ft_unicode class = ft_unicode_at(q, end, &n);
     if (class == FT_U_LOWER)
-      return run(q, end, SMALL);
+      return run(small_letters(q, end), end, SMALL);
     if (!(SET(class) & CAPITAL))
       break;
     if (class != FT_U_UPPER)

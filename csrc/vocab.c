@@ -62,7 +62,7 @@ void ft_vocab_init(ft_vocab *v, enum ft_encoding like, int checked, lua_Alloc al
   ft_buf_init(&v->pool, alloc, ud, FT_VOCAB_POOL + SLACK);
   ft_buf_init(&v->line, alloc, ud, LINE_MAX_BYTES);
   ft_buf_init(&v->ranks, alloc, ud, (FT_VOCAB_RANK + 2) / 8);
-  memset(v->single, 0xFF, sizeof v->single);
+  memset(v->single, FT_NO_RANK & 0xFF, sizeof v->single);
   ft_sha256_begin(&v->sha);
 }
 
@@ -94,6 +94,8 @@ void ft_vocab_free(ft_vocab *v) {
   v->joined = NULL;
   give_back(v, v->near, FT_NEAR_BYTES);
   v->near = NULL;
+  give_back(v, v->ranked, FT_RANKED_BYTES);
+  v->ranked = NULL;
   give_back(v, v->halves, v->count * sizeof *v->halves);
   v->halves = NULL;
   ft_buf_free(&v->pool);
@@ -139,10 +141,9 @@ static uint64_t hash_of(const unsigned char *s, size_t n) {
 /* Gives a token of this hash its slot */
 static int take_slot(ft_vocab *v, uint64_t h, size_t n, uint32_t rank, size_t at) {
   long i = free_slot(v, h);
-  uint32_t bit = ft_vocab_bit(h, n);
   if (i < 0)
     return bad_line(v, "it is made to fill one place of a table"), 0;
-  v->hints->filter[bit / 8] |= (uint8_t)(1 << bit % 8);
+  *ft_vocab_filter(v, h, n) |= ft_vocab_bits(h);
   v->slots[i] = ft_vocab_entry(h, rank, at);
   return 1;
 }
@@ -171,7 +172,7 @@ static int make_hints(ft_vocab *v) {
   if (v->hints == NULL)
     return no_memory(v), 0;
   memset(v->hints, 0, sizeof *v->hints);
-  memset(v->hints->pairs, 0xFF, sizeof v->hints->pairs);
+  memset(v->hints->pairs, FT_NO_RANK & 0xFF, sizeof v->hints->pairs);
   return 1;
 }
 
@@ -370,15 +371,19 @@ static int make_ready(ft_vocab *v) {
   v->scratch = vocab_alloc(v, FT_SCRATCH_BYTES);
   v->near = vocab_alloc(v, FT_NEAR_BYTES);
   v->joined = vocab_alloc(v, FT_PAIR_BYTES);
+  v->ranked = vocab_alloc(v, FT_RANKED_BYTES);
   v->halves = v->known ? vocab_alloc(v, halves) : NULL;
   if (v->cache == NULL || v->scratch == NULL || v->near == NULL || v->joined == NULL ||
-      (v->known && !v->halves))
+      v->ranked == NULL || (v->known && !v->halves))
     return 0;
   memset(v->cache, 0, FT_CACHE_BYTES);
   memset(v->near, 0, FT_NEAR_BYTES);
+  memset(v->ranked, 0, FT_RANKED_BYTES);
   memset(v->joined, 0, FT_PAIR_BYTES);
   if (v->known)
     memset(v->halves, 0, halves);
+  else
+    ft_vocab_hint_all(v);
   return 1;
 }
 

@@ -30,15 +30,17 @@ enum {
   FT_VOCAB_SLICE = 32 * 1024, /* bytes read at a time: about 0.4 ms */
   /* for counting: pieces whose number of tokens is known, and space to merge in */
   FT_CACHE_BITS = 17,
-  FT_CACHE_KEY = 16, /* bytes: a piece of at most 15, zeros, its length */
-  FT_CACHE_BYTES = (1 << FT_CACHE_BITS) * (FT_CACHE_KEY + 1), /* keys, then a count for each */
-  FT_MERGE_MAX = 4096,                                        /* bytes merged in one go */
+  FT_CACHE_KEY = 16, /* bytes: a piece of at most 15, zeros, its length and its tokens */
+  FT_CACHE_BYTES = FT_CACHE_KEY << FT_CACHE_BITS,
+  FT_MERGE_MAX = 4096, /* bytes merged in one go */
   FT_SCRATCH_BYTES = FT_MERGE_MAX * 40,
   /* of the hints */
   FT_FILTER_BITS = 19, /* for each length from 3 to 8 bytes, and twice for all others */
   FT_FILTERS = 8,
   FT_PAIR_BITS = 16,
   FT_PAIR_BYTES = 8 << FT_PAIR_BITS,
+  FT_RANKED_BITS = 13,
+  FT_RANKED_BYTES = 16 << FT_RANKED_BITS,
   FT_NEAR_BITS = 16,
   FT_NEAR_BYTES = 8 << FT_NEAR_BITS,
   FT_SHORT_BITS = 18,
@@ -49,20 +51,34 @@ enum {
   FT_LONG_TOP = 15
 };
 
-#define FT_NO_RANK UINT32_MAX
+/* Greater than any rank, as a signed number too; and of equal bytes, for memset() */
+#define FT_NO_RANK UINT32_C(0x7F7F7F7F)
 
 enum ft_vocab_state { FT_VOCAB_MORE, FT_VOCAB_READY, FT_VOCAB_FAILED };
+
+/* Of two bytes: their rank, if they are a token, and the least rank of all tokens that begin with
+   them, and that end with them. Of a vocabulary that is not known: of all that have them anywhere.
+ */
+typedef struct ft_pair {
+  uint32_t rank, begins, ends;
+} ft_pair;
 
 /* What is small enough for a near cache and spares most of the look-ups in a far one. Of the tokens
    that begin with these FT_SHORT or FT_LONG bytes, which lengths there may be, a bit for each: in
    `shorts` FT_SHORT to FT_LONG bytes and then all that are longer, in `longs` FT_LONG + 1 and so
    on; its last bit is for all that are longer still. */
 typedef struct ft_hints {
-  uint32_t pairs[1 << 16];                           /* of two bytes -> rank */
-  uint8_t filter[FT_FILTERS << FT_FILTER_BITS >> 3]; /* bits: a token may have this hash */
+  ft_pair pairs[1 << 16];                             /* of two bytes */
+  uint64_t filter[FT_FILTERS << FT_FILTER_BITS >> 6]; /* bits: a token may have this hash */
   uint8_t shorts[1 << FT_SHORT_BITS];
   uint16_t longs[1 << FT_LONG_BITS];
 } ft_hints;
+
+/* Of 2 to 8 bytes that two tokens of text of few characters made: their rank, or FT_NO_RANK */
+typedef struct ft_ranked {
+  uint64_t word;
+  uint32_t n, rank;
+} ft_ranked;
 
 /* A table from the bytes of tokens to ranks: open addressing, behind hints. */
 typedef struct ft_vocab {
@@ -86,7 +102,8 @@ typedef struct ft_vocab {
   /* what only counting needs */
   unsigned char *cache; /* tokens.c */
   uint64_t *halves;     /* tokens_greedy.c: of a token, which two make it; NULL where not known */
-  uint64_t *joined;     /* tokens_merge.c: of two tokens, which one they make */
+  ft_ranked *ranked;    /* tokens_small.c */
+  uint64_t *joined;     /* tokens_small.c: of two tokens, which one they make */
   uint64_t *near;       /* of tokens of 3 to 5 bytes, which were looked for: bytes, n, rank */
   void *scratch;
   lua_Alloc alloc;
@@ -155,10 +172,19 @@ static inline uint64_t ft_vocab_hash_long(const unsigned char *s, size_t n) {
   return ft_vocab_last(h, word, n);
 }
 
-/* In the filter: what is short is looked for most, and stays in the nearest cache */
-static inline uint32_t ft_vocab_bit(uint64_t h, size_t n) {
+/* In the filter: what is short is looked for most, and stays in the nearest cache. A hash has two
+   bits of a word. */
+static inline uint64_t *ft_vocab_filter(const ft_vocab *v, uint64_t h, size_t n) {
   size_t part = n >= 3 && n <= 8 ? n - 3 : FT_FILTERS - 2 + (h & 1);
-  return (uint32_t)(part << FT_FILTER_BITS) | (uint32_t)(h >> (64 - FT_FILTER_BITS));
+  return &v->hints->filter[part << (FT_FILTER_BITS - 6) | h >> (64 - FT_FILTER_BITS + 6)];
+}
+
+static inline uint64_t ft_vocab_bits(uint64_t h) {
+  return UINT64_C(1) << (h >> 45 & 63) | UINT64_C(1) << (h >> 39 & 63);
+}
+
+static inline int ft_vocab_has_bits(uint64_t word, uint64_t h) {
+  return (int)(word >> (h >> 45 & 63) & word >> (h >> 39 & 63) & 1);
 }
 
 static inline uint32_t ft_vocab_slot(uint64_t h) { /* where in `slots` it is looked for first */
@@ -184,8 +210,7 @@ static inline int ft_vocab_alike(uint64_t entry, uint64_t h) {
 
 /* Is there a token that may have this hash? */
 static inline int ft_vocab_may(const ft_vocab *v, uint64_t h, size_t n) {
-  uint32_t bit = ft_vocab_bit(h, n);
-  return v->hints->filter[bit / 8] >> bit % 8 & 1;
+  return ft_vocab_has_bits(*ft_vocab_filter(v, h, n), h);
 }
 
 /* Its length, and its bytes */
@@ -215,7 +240,7 @@ uint32_t ft_vocab_rank_long(const ft_vocab *v, const unsigned char *s, size_t n)
 static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, size_t n,
                                      const unsigned char *end) {
   if (n == 2)
-    return v->hints->pairs[s[0] << 8 | s[1]];
+    return v->hints->pairs[s[0] << 8 | s[1]].rank;
   if (n <= 8)
     return ft_vocab_short(v, ft_vocab_first(ft_vocab_word(s, end), n), n);
   return ft_vocab_rank_long(v, s, n);
@@ -225,6 +250,9 @@ static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, 
 
 /* That there is a token of these bytes */
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
+
+/* That every pair of bytes within a token may come first: how tokens are made is not known */
+void ft_vocab_hint_all(const ft_vocab *v);
 
 static inline uint8_t *ft_vocab_shorts(const ft_vocab *v, uint64_t word) {
   uint64_t h = ft_vocab_mix(0, ft_vocab_first(word, FT_SHORT));

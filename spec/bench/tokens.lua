@@ -125,8 +125,8 @@ if why then
 end
 vocabulary = npm.vocabulary(ENCODING)
 sh("mkdir -p " .. DIR)
-local SOURCES = {"vocab", "tokens", "tokens_split", "tokens_merge", "tokens_greedy", "tokens_find", "unicode",
-  "unicode_table", "sha256", "buf"}
+local SOURCES = {"vocab", "tokens", "tokens_split", "tokens_merge", "tokens_small", "tokens_greedy", "tokens_find",
+  "unicode", "unicode_table", "sha256", "buf"}
 for i, name in ipairs(SOURCES) do SOURCES[i] = "csrc/" .. name .. ".c" end
 sh(("%s -std=c99 -D_GNU_SOURCE -O2 -iquote csrc $(pkg-config --cflags lua5.4) -o %s/tokens spec/bench/tokens.c %s")
   :format(os.getenv "CC" or "cc", DIR, table.concat(SOURCES, " ")))
