@@ -319,36 +319,38 @@ static int core_kill(lua_State *L) {
 /* ---- for the command: SIGTERM and SIGHUP end it as Ctrl-C does ----
 ** The library itself has no handlers; the process is its host's. */
 
-static volatile sig_atomic_t ended_by;
+static const int end_signals[] = {SIGTERM, SIGHUP, 0};
 
-/* The second one ends the process: the handler is there for one */
 static void end_as_interrupt(int sig) {
-  ended_by = sig;
+  (void)sig;
   raise(SIGINT);
 }
 
-/* core.catch_ends(): from now on; not what was to be ignored (nohup) */
+/* core.catch_ends(): from now on; not what was to be ignored (nohup). Each handler is there for one
+   signal: the second one ends the process. */
 static int core_catch_ends(lua_State *L) {
-  static const int signals[] = {SIGTERM, SIGHUP};
+  struct sigaction action, before;
   (void)L;
-  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-    struct sigaction action, before;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = end_as_interrupt;
-    action.sa_flags = (int)SA_RESETHAND;
-    sigemptyset(&action.sa_mask);
-    if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-      sigaction(signals[i], &action, NULL);
-  }
+  memset(&action, 0, sizeof action);
+  action.sa_handler = end_as_interrupt;
+  action.sa_flags = (int)SA_RESETHAND;
+  sigemptyset(&action.sa_mask);
+  for (const int *s = end_signals; *s != 0; s++)
+    if (sigaction(*s, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+      sigaction(*s, &action, NULL);
   return 0;
 }
 
-/* core.ended_by() -> the number of the signal that came, nil: none did */
+/* core.ended_by() -> behind core.catch_ends() the number of the signal that came: the one whose
+   handler has gone. nil: none did */
 static int core_ended_by(lua_State *L) {
-  if (ended_by == 0)
-    return 0;
-  lua_pushinteger(L, ended_by);
-  return 1;
+  struct sigaction now;
+  for (const int *s = end_signals; *s != 0; s++)
+    if (sigaction(*s, NULL, &now) == 0 && now.sa_handler == SIG_DFL) {
+      lua_pushinteger(L, *s);
+      return 1;
+    }
+  return 0;
 }
 
 /* core.window(fd) -> columns, rows of the terminal that the descriptor is (0, 0: it does not say);

@@ -164,7 +164,8 @@ local function take_entry(source, target, pause, linked)
     if not ok then return failed(words) end
     return M.link_tree(source, target, pause, nil, linked)
   end
-  return found.type == "other" or M.link(source, target, pause) -- a socket or a pipe is no part of a result
+  if found.type == "other" then return true end -- a socket or a pipe is no part of a result
+  return M.link(source, target, pause)
 end
 
 -- What is in one folder, into another: made, and linked. skip(name) leaves out what is on top; linked: the folder is

@@ -8,6 +8,7 @@ local core = require "finetune.core"
 local M = {}
 
 local main = coroutine.running() -- this file is loaded there
+local caught = false
 
 -- Raises where Ctrl-C was pressed
 function M.check()
@@ -27,6 +28,7 @@ end
 function M.call(f, handler, ...)
   watch_steps()
   core.catch_ends()
+  caught = true
   local body = coroutine.create(function(...)
     local result = table.pack(xpcall(f, handler, ...))
     return table.unpack(result, 1, result.n)
@@ -37,6 +39,6 @@ function M.call(f, handler, ...)
 end
 
 -- The exit code of what was interrupted
-function M.code() return 128 + (core.ended_by() or 2) end
+function M.code() return 128 + (caught and core.ended_by() or 2) end
 
 return M

@@ -92,9 +92,12 @@ end
 -- Can anybody answer?
 local function is_talking(ui) return not ui.json and term.is_terminal(0) and term.is_terminal(2) end
 
--- A line from the terminal, read by a shell: Ctrl-C ends that, while it would only be noted in a read of our own
-local function read_line()
-  local pipe <close> = io.popen([[IFS= read -r line && printf '%s\n' "$line"]], "r")
+-- A line from the terminal, asked for and read by a shell: Ctrl-C ends that, while it would only be noted in a read of
+-- our own. Once the question is there, the shell is, too
+local function read_line(question)
+  interrupt.check()
+  local pipe <close> = io.popen(([[printf %%s %s >&2; IFS= read -r line && printf '%%s\n' "$line"]]):format(
+    text.shell_word(question)), "r")
   local line = pipe and pipe:read "l"
   interrupt.check()
   return line
@@ -103,8 +106,7 @@ end
 -- true, or false for anything but yes
 local function ask(ui, question)
   output.flush()
-  io.stderr:write(ui:term().utf8 and question or term.plain(question), " [y/N] ")
-  local answer = read_line()
+  local answer = read_line((ui:term().utf8 and question or term.plain(question)) .. " [y/N] ")
   if not answer then io.stderr:write "\n" end
   answer = (answer or ""):lower():match "^%s*(.-)%s*$"
   return answer == "y" or answer == "yes"
