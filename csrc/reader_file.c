@@ -55,7 +55,11 @@ int ft_reader_attach(ft_reader *r, const char *path) {
 
 static int events(const ft_reader *r) {
   struct pollfd p = {r->fd, POLLIN, 0};
-  return poll(&p, 1, 0) > 0 ? p.revents : 0;
+  int n;
+  do
+    n = poll(&p, 1, 0);
+  while (n < 0 && errno == EINTR);
+  return n > 0 ? p.revents : 0;
 }
 
 /* At the end of a file: is it still what was opened? A file that others append to is read
