@@ -89,7 +89,7 @@ static const char *place_in_row(const ft_reader *r, const ft_record *record, siz
     if (offset < at)
       return offset == 0 ? record->row : begin;
     const char *place = ft_row_json_place(&field, offset - at, &length);
-    if (offset - at < length)
+    if (place != NULL)
       return place;
     at += length;
   }

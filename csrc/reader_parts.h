@@ -51,8 +51,8 @@ int ft_row_next(ft_row *row, ft_field_text *field); /* 0: there is none, or a fa
 /* Both append; 0: no memory, or the buffer is full */
 int ft_row_plain(ft_buf *to, const ft_field_text *field); /* what it means */
 int ft_row_json(ft_buf *to, const ft_field_text *field);  /* that as a JSON string */
-/* The byte of the field that became byte `offset` of that JSON string, or what is behind the field
-   where it has no such byte: then `*length` is the string's */
+/* The byte of the field that became byte `offset` of that JSON string; NULL where it has no such
+   byte: then `*length` is the string's */
 const char *ft_row_json_place(const ft_field_text *field, size_t offset, size_t *length);
 
 /* reader_header.c: the names of the columns to csv.keys; 0: a fault */

@@ -125,5 +125,5 @@ const char *ft_row_json_place(const ft_field_text *field, size_t offset, size_t 
     p += field->quoted && *p == '"' ? 2 : 1;
   }
   *length = at + 1;
-  return end;
+  return offset == at ? end : NULL; /* the closing quote */
 }

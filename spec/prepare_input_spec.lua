@@ -187,6 +187,14 @@ describe("prepare_data reads", function()
       err.report.errors[1].path})
   end)
 
+  it("places of bytes in rows, deep in a field that is longer than the ones before it", function()
+    local text = 'prompt,completion\n"a""\t",bcdefghijklm\xFFn\n\xFF,a\na,"b\n""""cdefgh\xFF"\n'
+    local _, err = prepare {path = write("a.csv", text)}
+    local places = {}
+    for i, e in ipairs(err.report.errors) do places[i] = ("%d:%d %s"):format(e.line, e.column, e.rule) end
+    assert.same({"2:20 utf8", "3:1 utf8", "5:11 utf8"}, places)
+  end)
+
   describe("from Lua", function()
     it("an array, and the caller may change it meanwhile", function()
       local list = {}
