@@ -321,13 +321,24 @@ static int core_kill(lua_State *L) {
 
 static const int end_signals[] = {SIGTERM, SIGHUP, 0};
 
-static void end_as_interrupt(int sig) {
+static void ending_already(int sig) {
   (void)sig;
+}
+
+/* A terminal that closes may say so twice, once itself and once through the shell in it: the second
+   one must not keep the first from its end. */
+static void end_as_interrupt(int sig) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = ending_already;
+  sigemptyset(&action.sa_mask);
+  if (sig == SIGHUP)
+    sigaction(sig, &action, NULL);
   raise(SIGINT);
 }
 
 /* core.catch_ends(): from now on; not what was to be ignored (nohup). Each handler is there for one
-   signal: the second one ends the process. */
+   signal: a second SIGTERM ends the process. */
 static int core_catch_ends(lua_State *L) {
   struct sigaction action, before;
   (void)L;
@@ -346,7 +357,8 @@ static int core_catch_ends(lua_State *L) {
 static int core_ended_by(lua_State *L) {
   struct sigaction now;
   for (const int *s = end_signals; *s != 0; s++)
-    if (sigaction(*s, NULL, &now) == 0 && now.sa_handler == SIG_DFL) {
+    if (sigaction(*s, NULL, &now) == 0 &&
+        (now.sa_handler == SIG_DFL || now.sa_handler == ending_already)) {
       lua_pushinteger(L, *s);
       return 1;
     }

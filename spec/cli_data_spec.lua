@@ -308,6 +308,15 @@ bad.jsonl:13: warning: an example before this one says the same (duplicate_examp
       end)
     end
 
+    it("leaves no half file when a terminal that closes says so twice", function()
+      local status, out = cli.run(([[ rm -f pipe; mkfifo pipe; exec 3<>pipe; cat good.jsonl >&3
+        '%s' prepare pipe -o half.jsonl 3>&- & pid=$!
+        until ls half.jsonl.* >/dev/null 2>&1 || ! kill -0 $pid; do sleep 0.02; done
+        kill -HUP $pid; kill -HUP $pid; kill -HUP $pid
+        wait $pid; code=$?; ls | grep half; exit $code]]):format(clis.path))
+      assert.same({129, ""}, {status, out})
+    end)
+
     it("says that there is no room, or no right to write", function()
       assert.matches("cannot write nowhere/x.jsonl: No such file", failed(1,
         "finetune prepare good.jsonl -o nowhere/x.jsonl"))

@@ -211,6 +211,18 @@ describe("finetune inventory", function()
     assert.equal(whole, live.read(path))
   end)
 
+  it("takes away what one that was killed was writing, and nothing else", function()
+    cli.must "finetune inventory swept"
+    local left = {"content/file-1.jsonl.12-0.tmp", "job-events/x.json.12-3.tmp", "manifest.jsonl.7-1.tmp"}
+    local others = {"notes.12-0.tmp", "content/12-0.tmp.txt"}
+    for _, list in ipairs {left, others} do
+      for _, path in ipairs(list) do assert(core.fs.write(("%s/swept/%s"):format(tmp, path), "x")) end
+    end
+    cli.must "finetune inventory swept"
+    for _, path in ipairs(left) do assert.is_nil(core.fs.stat(("%s/swept/%s"):format(tmp, path)), path) end
+    for _, path in ipairs(others) do assert.is_truthy(core.fs.stat(("%s/swept/%s"):format(tmp, path)), path) end
+  end)
+
   it("tells what could not be copied, copies the rest, and ends with 4", function()
     server:fault {kind = "status", status = 404, path = "/content$", times = "always"}
     local status, out, err = cli.run "finetune inventory part"

@@ -165,8 +165,24 @@ function Archive:forget_pages(kind, id)
   if core.fs.stat(path) then check(core.fs.remove(path)) end
 end
 
+-- What was being written when a process was killed: nobody else writes here, the lock is ours. kept: path -> true
+local function sweep(self, kind, pattern, kept)
+  local names, more = {}, true
+  while more do
+    names, more = core.fs.names(self.folder .. "/" .. kind, 1000, names[#names], true)
+    for _, name in ipairs(names or {}) do
+      local path = kind .. "/" .. name
+      if name:find(pattern) and not kept[path] then core.fs.remove(self.folder .. "/" .. path) end
+    end
+  end
+end
+
 -- The manifest anew: each thing once, in order
 function Archive:finish()
+  local kinds, kept = {}, {}
+  for _, entry in pairs(self.entries) do kinds[entry.kind], kept[entry.path] = true, true end
+  for kind in pairs(kinds) do sweep(self, kind, "%.%d+%-%d+%.tmp$", kept) end
+  sweep(self, ".", "^manifest%.jsonl%.%d+%-%d+%.tmp$", kept)
   os.remove(self.folder .. "/" .. PART) -- unless there is something in it
   local list, lines = {}, {}
   for key in pairs(self.entries) do list[#list + 1] = key end

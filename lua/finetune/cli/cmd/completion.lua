@@ -17,6 +17,13 @@ end
 
 -- ---- bash ----
 
+-- bash takes `--format=chat` apart at the sign
+local EQUAL = [=[
+    if [[ "$cur" = "=" ]]; then cur=
+    elif [[ "$prev" = "=" && $COMP_CWORD -gt 2 ]]; then prev="${COMP_WORDS[COMP_CWORD-2]}"; fi
+]=]
+local PREV = '    prev="${COMP_WORDS[COMP_CWORD-1]}"\n'
+
 local HEAD = [=[
     # How many words before this one are no options, nor values of options?
     local word place=0 skip=
@@ -79,7 +86,9 @@ end
 local function bash(script, providers)
   local at = script:find('    if [[ "$cur" = -* ]]; then\n', 1, true)
   if not at then return script end -- another argparse
-  return table.concat {script:sub(1, at - 1), HEAD:format(valued()), TAIL:format(bash_cases(providers)), script:sub(at)}
+  local head, first = script:sub(1, at - 1), select(2, script:find(PREV, 1, true))
+  if first then head = head:sub(1, first) .. EQUAL .. head:sub(first + 1) end
+  return table.concat {head, HEAD:format(valued()), TAIL:format(bash_cases(providers)), script:sub(at)}
 end
 
 -- ---- fish, which completes the names of files by itself ----
