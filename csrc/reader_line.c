@@ -25,10 +25,11 @@ const char *ft_record_hint(const ft_record *record) {
   return NULL;
 }
 
-/* the line at `at` of `in`, of n bytes without its "\n" */
+/* The line at `at` of `in`, of n bytes without its "\n". Every "\r" before that is part of its end:
+   a line that is written as it came is the same when it is read again. */
 static enum ft_reading line(ft_reader *r, ft_record *out, size_t at, size_t n) {
   const char *s = r->in.data + at;
-  if (n > 0 && s[n - 1] == '\r')
+  while (n > 0 && s[n - 1] == '\r')
     n--;
   if (n > r->options.longest)
     ft_reader_too_long(r, out, at, n);
