@@ -109,6 +109,11 @@ describe("the readers", function()
         told("a", MARK .. "{}\n" .. MARK .. "{}\n"))
     end)
 
+    it("take all returns before a line's end as part of it", function()
+      assert.same({"record 1:0 {}", "record 2:0 1 2", "blank 3:0 ", "record 4:0 3", "end jsonl"},
+        told("a", "{}\r\r\n1 2\r\n\r\r\n3\r\r"))
+    end)
+
     it("tell of lines that are too long, once, and read on behind them", function()
       local long = '{"x":"' .. ("y"):rep(300) .. '"}'
       local words = "longer than 100 bytes; is the end of a line missing?"
