@@ -257,8 +257,6 @@ static enum ft_reading cut(ft_reader *r, ft_record *out) {
   return r->cut != NULL ? r->cut(r, out) : look(r, out);
 }
 
-enum { SLACK = 1 }; /* the CR of a line, which is not the record's */
-
 enum ft_reading ft_reader_next(ft_reader *r, ft_record *out) {
   memset(out, 0, sizeof *out);
   out->at = -1;
@@ -271,7 +269,7 @@ enum ft_reading ft_reader_next(ft_reader *r, ft_record *out) {
     return got;
   if (r->dropping)
     r->taken = r->seen;
-  else if (r->cut != NULL && r->in.len - r->taken > r->options.longest + SLACK) {
+  else if (r->cut != NULL && r->in.len - r->taken > r->options.longest + FT_SLACK) {
     r->dropping = 1;
     return ft_reader_too_long(r, out, r->taken, r->in.len - r->taken);
   }

@@ -215,6 +215,7 @@ static int in_item(const ft_reader *r) {
 /* [taken, seen) is an item, or the last part of one that was dropped */
 static enum ft_reading item(ft_reader *r, ft_record *out) {
   size_t at = r->taken, end = r->seen;
+  size_t all = end - at; /* as in reader_line.c */
   int dropped = r->dropping;
   if (r->array.state == SCALAR)
     while (end > at && memchr(" \t\r", r->in.data[end - 1], 3) != NULL)
@@ -224,8 +225,8 @@ static enum ft_reading item(ft_reader *r, ft_record *out) {
   r->dropping = 0;
   if (dropped)
     return FT_READ_MORE;
-  if (end - at > r->options.longest)
-    return ft_reader_too_long(r, out, at, end - at);
+  if (end - at > r->options.longest || all > r->options.longest + FT_SLACK)
+    return ft_reader_too_long(r, out, at, all);
   out->s = r->in.data + at;
   out->n = end - at;
   out->line = r->begin_line;

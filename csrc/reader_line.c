@@ -29,10 +29,11 @@ const char *ft_record_hint(const ft_record *record) {
    a line that is written as it came is the same when it is read again. */
 static enum ft_reading line(ft_reader *r, ft_record *out, size_t at, size_t n) {
   const char *s = r->in.data + at;
+  size_t all = n; /* whether it is too long hangs on what is known of it at the limit */
   while (n > 0 && s[n - 1] == '\r')
     n--;
-  if (n > r->options.longest)
-    ft_reader_too_long(r, out, at, n);
+  if (n > r->options.longest || all > r->options.longest + FT_SLACK)
+    ft_reader_too_long(r, out, at, all);
   else if (blank(s, n))
     out->blank = 1;
   else

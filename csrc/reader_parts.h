@@ -11,6 +11,8 @@
 /* reader.c. These set the fault, with "cannot read PATH: " before the words. */
 enum ft_reading ft_reader_fail(ft_reader *r, const char *format, ...);
 enum ft_reading ft_reader_no_memory(ft_reader *r);
+enum { FT_SLACK = 1 }; /* bytes that a record may seem to have more than it has: the CR of a line */
+
 /* A bad record that begins where begin_line and begin_column say. The second is of one that is
    too long: in `in`, n bytes from `at` on, or more. Of a header row it is a fault. */
 enum ft_reading ft_reader_bad(const ft_reader *r, ft_record *out, const char *why);
