@@ -212,19 +212,11 @@ static int finish(Convert *C) {
 
 /* ---- reading ---- */
 
-/* Is this key, or string, the word? */
-static int is_word(const ft_example *e, size_t node, const char *word) {
-  ft_slice s = ft_example_slice(e, node);
-  if (e->nodes[node].flags & FT_NODE_ESCAPED)
-    return ft_json_is(s, word);
-  return *s.s == *word && strncmp(s.s, word, s.n) == 0 && word[s.n] == '\0';
-}
-
 static int may_drop(const Convert *C, size_t key) {
   if (C->c->drop == NULL)
     return 0;
   for (const char *const *d = C->c->drop; *d != NULL; d++)
-    if (is_word(C->e, key, *d))
+    if (ft_example_is(C->e, key, *d))
       return 1;
   return 0;
 }
@@ -239,7 +231,7 @@ static int fields(Convert *C, size_t object, const char *const *names, size_t *a
     at[i] = 0;
   for (size_t key = object + 1; key < nodes[object].next; key = nodes[key + 1].next) {
     size_t i = 0;
-    while (names[i] != NULL && (at[i] > 0 || !is_word(C->e, key, names[i])))
+    while (names[i] != NULL && (at[i] > 0 || !ft_example_is(C->e, key, names[i])))
       i++;
     if (names[i] != NULL)
       at[i] = key + 1;
@@ -292,7 +284,7 @@ static int read_turn(Convert *C, const List *list, size_t node) {
       !check_text(C, node, list->text, at[1]) || !check_weight(C, node, at[2]))
     return 0;
   for (int r = SYSTEM; r < ROLES; r++)
-    if (is_word(C->e, at[0], list->roles[r])) {
+    if (ft_example_is(C->e, at[0], list->roles[r])) {
       Turn turn = {(enum Role)r, node, at[1], at[2]};
       return put_turn(C, &turn);
     }

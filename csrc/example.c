@@ -1,7 +1,5 @@
 #include "example.h"
 
-#include <string.h>
-
 int ft_example_read(ft_example *e, const char *s, size_t n, int depth, const ft_buf *strings,
                     ft_buf *nodes, ptrdiff_t *at, const char **why) {
   const ft_node *known = strings != NULL ? (const ft_node *)(const void *)strings->data : NULL;
@@ -24,20 +22,12 @@ int ft_example_read(ft_example *e, const char *s, size_t n, int depth, const ft_
   }
 }
 
-static int is_key(const ft_example *e, const ft_node *k, const char *key, size_t n) {
-  if (k->flags & FT_NODE_ESCAPED) {
-    ft_slice a = {e->s + k->at, k->n};
-    return ft_json_is(a, key);
-  }
-  return k->n == n && memcmp(e->s + k->at, key, n) == 0;
-}
-
 size_t ft_example_member(const ft_example *e, size_t i, const char *key) {
-  size_t n = strlen(key), end = e->nodes[i].next;
+  size_t end = e->nodes[i].next;
   if (e->nodes[i].type != '{')
     return 0;
   for (size_t k = i + 1; k < end; k = e->nodes[k + 1].next)
-    if (is_key(e, &e->nodes[k], key, n))
+    if (ft_example_is(e, k, key))
       return k + 1;
   return 0;
 }

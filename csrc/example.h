@@ -8,6 +8,8 @@
 #include "buf.h"
 #include "scan.h"
 
+#include <string.h>
+
 typedef struct ft_example {
   const char *s;
   size_t n;
@@ -26,6 +28,14 @@ int ft_example_read(ft_example *e, const char *s, size_t n, int depth, const ft_
 static inline ft_slice ft_example_slice(const ft_example *e, size_t i) {
   ft_slice a = {e->s + e->nodes[i].at, e->nodes[i].n};
   return a;
+}
+
+/* Does the key, or string, at this node read so (ASCII)? */
+static inline int ft_example_is(const ft_example *e, size_t i, const char *word) {
+  ft_slice s = ft_example_slice(e, i);
+  if (e->nodes[i].flags & FT_NODE_ESCAPED)
+    return ft_json_is(s, word);
+  return *s.s == *word && strncmp(s.s, word, s.n) == 0 && word[s.n] == '\0';
 }
 
 /* The value of the member `key` (ASCII) of the object i: its node, or 0: there is none. Of
