@@ -26,11 +26,7 @@ describe("finetune.loop.copas", function()
     local ticks, ended = 0, 0
     for _ = 1, 3 do
       copas.addthread(function()
-        local waits = 0
-        while ticks < 5 and waits < 2000 do
-          assert(provider:get_job "0.001")
-          waits = waits + 1
-        end
+        sleeper.calls(provider, function() return ticks >= 5 end)
         ended = ended + 1
       end)
     end

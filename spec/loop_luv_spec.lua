@@ -30,11 +30,7 @@ describe("finetune.loop.luv", function()
     timer:start(0, 1, function() ticks = ticks + 1 end)
     for _ = 1, 3 do
       task(function()
-        local waits = 0
-        while ticks < 5 and waits < 2000 do
-          assert(provider:get_job "0.001")
-          waits = waits + 1
-        end
+        sleeper.calls(provider, function() return ticks >= 5 end)
         ended = ended + 1
         if ended == 3 then timer:close() end
       end)

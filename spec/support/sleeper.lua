@@ -17,6 +17,14 @@ function M.open()
   return assert(finetune.create_provider "sleeper")
 end
 
+-- One short call after the other until it is enough, or far too many
+function M.calls(provider, enough)
+  for _ = 1, 2000 do
+    if enough() then return end
+    assert(provider:get_job "0.001")
+  end
+end
+
 function M.close(provider)
   provider:close()
   finetune.step(0)
