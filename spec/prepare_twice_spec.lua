@@ -108,11 +108,12 @@ describe("prepare_data, of examples that say the same,", function()
     return data.chat(data.USER, ('{"role":"assistant","content":"%s is the answer"}'):format(answer))
   end
 
-  -- Writes `text` to the file, where it stands, once the first `after` examples were read
-  local function meanwhile(path, text, after)
+  -- Writes `text` to the file, where it stands, when progress is told first: behind the first slice, which ends a file
+  -- so small however little time it has
+  local function meanwhile(path, text)
     local written = false
-    return function(_, _, counts)
-      if counts.examples < after or written then return end
+    return function()
+      if written then return end
       written = true
       local file = assert(io.open(path, "r+b"))
       assert(file:write(text))
@@ -122,11 +123,13 @@ describe("prepare_data, of examples that say the same,", function()
 
   it("says so where a file is written to that has to be read again", function()
     local many = {}
-    for i = 1, 20000 do many[i] = example("pad " .. i) end
-    local first = box.write("a.jsonl", lines {example "aaaa", example "bbbb"})
+    for i = 1, 60000 do many[i] = example("pad " .. i) end -- more than a slice
+    local first = box.path "a.jsonl"
     local second = box.write("b.jsonl", lines(many) .. lines {example "aaaa", example "bbbb", example "cccc"})
     local function prepare(change, params)
-      params.on_progress = meanwhile(first, lines(change), 100)
+      box.write("a.jsonl", lines {example "aaaa", example "bbbb"})
+      shell.must("touch -t 202001010000 " .. shell.quote(first)) -- the clock of files may stand still for 10 ms
+      params.on_progress = meanwhile(first, lines(change))
       params.rules = {min_examples = "off"}
       return box.provider:prepare_data(params)
     end
@@ -134,7 +137,6 @@ describe("prepare_data, of examples that say the same,", function()
       {path = {first, second}, dedupe = true, output = box.path "out.jsonl"},
       {path = second, validation_path = first, skip_invalid = true, output = box.path "out.jsonl"},
     } do
-      box.write("a.jsonl", lines {example "aaaa", example "bbbb"})
       local report, err = prepare({example "cccc", example "dddd"}, params)
       assert.is_nil(report)
       assert.equal("data", err.kind)
@@ -143,7 +145,6 @@ describe("prepare_data, of examples that say the same,", function()
       -- where nobody is misled it is a word of warning
       params.path = box.write("c.jsonl", lines(many))
       if not params.validation_path then params.path = {first, params.path} end
-      box.write("a.jsonl", lines {example "aaaa", example "bbbb"})
       report = assert(prepare({example "cccc", example "dddd"}, params))
       assert.equal(1, report.rules.changed)
       assert.equal(first, report.warnings[1].file)
