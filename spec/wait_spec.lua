@@ -228,10 +228,14 @@ describe("a host", function()
 end)
 
 describe("a wait that an error ends", function()
-  -- Runs f, which waits for a minute; what a callback raises ends that -> what was raised
-  local function thrown_out(f)
-    local from = core.now()
+  local function raise_soon()
     start(0.005):on_done(function() error "from a callback" end)
+  end
+
+  -- Runs f, which waits for a minute; what a callback raises ends that. by_itself: f calls raise_soon.
+  local function thrown_out(f, by_itself)
+    local from = core.now()
+    if not by_itself then raise_soon() end
     local ok, err = pcall(f)
     assert.is_false(ok)
     assert.matches("from a callback", tostring(err), 1, true)
@@ -258,8 +262,13 @@ describe("a wait that an error ends", function()
       return guard
     end
     thrown_out(function()
-      finetune.run(task, task, function() finetune.run(task, function() finetune.sleep(60) end) end)
-    end)
+      finetune.run(task, task, function()
+        finetune.run(task, function()
+          raise_soon() -- all of them are under way
+          finetune.sleep(60)
+        end)
+      end)
+    end, true)
     assert.equal(3, closed)
     assert.equal(0, finetune.pending())
     thrown_out(function() finetune.map({1, 2, 3}, long, {concurrency = 1}) end)
