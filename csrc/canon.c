@@ -1,8 +1,9 @@
 /*
-** canon.c: strings are hashed from the text as it stands, 16 bytes a step. The shortest spelling
+** canon.c: strings are hashed from the text as it stands, 32 bytes a step. The shortest spelling
 ** counts, so only those with an escape that need not be written so (FT_NODE_VARIED) are spelled
 ** anew, into a small buffer. What a container holds is folded into its frame as the nodes come, so
-** one pass over them does; members are added up, so that their order does not show.
+** one pass over them does; a value begins with the hash of its key, and members are added up, so
+** that their order does not show.
 */
 #include "canon.h"
 
@@ -59,9 +60,25 @@ static inline uint64_t load(const char *p) {
   return w;
 }
 
-static inline ft_hash blocks(ft_hash h, const char *p, const char *end) {
-  for (; end - p >= 16; p += 16)
-    h = absorb(h, load(p), load(p + 8));
+static inline uint64_t turned(uint64_t x) {
+  return x << 32 | x >> 32;
+}
+
+enum { BLOCK = 32 };
+
+/* Each product sees half of the input, and what it makes is laid over the other half: so two
+   blocks meet only where a product meets by chance, and the words of the other half agree, too. */
+static inline ft_hash absorb_block(ft_hash h, const char *p) {
+  uint64_t x = load(p), y = load(p + 8), z = load(p + 16), w = load(p + 24);
+  ft_hash next = {fold(h.a ^ x, h.b ^ y ^ K0) ^ (z + turned(w)),
+                  fold(h.b ^ z ^ K1, h.a ^ w ^ K2) ^ (x + turned(y))};
+  return next;
+}
+
+/* The whole blocks of n bytes. A function of its own has all registers for its loop. */
+static __attribute__((noinline)) ft_hash blocks(ft_hash h, const char *p, size_t n) {
+  for (const char *end = p + n / BLOCK * BLOCK; p != end; p += BLOCK)
+    h = absorb_block(h, p);
   return h;
 }
 
@@ -69,7 +86,7 @@ typedef struct Words {
   uint64_t x, y;
 } Words;
 
-/* The n <= 16 bytes at p, zeros behind them. Up to `readable` more may be read, and are cut off. */
+/* The n < 16 bytes at p, zeros behind them. Up to `readable` more may be read, and are cut off. */
 static inline Words words(const char *p, size_t n, const char *readable) {
   static const char keep[32] = "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"
                                "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF";
@@ -81,16 +98,23 @@ static inline Words words(const char *p, size_t n, const char *readable) {
   return w;
 }
 
-/* The last n < 16 bytes */
-static inline ft_hash rest(ft_hash h, const char *p, size_t n, const char *readable) {
-  if (n == 0)
-    return h;
-  Words w = words(p, n, readable);
-  return absorb(h, w.x, w.y);
+/* The end of a value of n bytes or of none, with its last ones */
+static inline ft_hash ended(ft_hash h, Words last, uint64_t n, int type) {
+  ft_hash all = {h.a ^ n * K3, h.b ^ (uint64_t)type * K4};
+  return absorb(all, last.x, last.y);
 }
 
-static inline ft_hash ended(ft_hash h, uint64_t n, int type) {
-  return absorb(h, n ^ K3, (uint64_t)type ^ K4);
+/* The end of a string or word of n bytes, of which those at p are left behind its blocks */
+static inline ft_hash closed(ft_hash h, const char *p, uint64_t n, int type, const char *readable) {
+  size_t left = n % BLOCK;
+  Words last = {0, 0};
+  if (left >= 16) {
+    h = absorb(h, load(p), load(p + 8));
+    p += 16, left -= 16;
+  }
+  if (left > 0)
+    last = words(p, left, readable);
+  return ended(h, last, n, type);
 }
 
 /* Of four hexadecimal digits, all at once: a letter's low bits are 9 short of what it means */
@@ -105,11 +129,8 @@ static inline unsigned hex4(const char *p) {
   return (x & 0xFF) << 8 | x >> 16;
 }
 
+/* beyond ASCII */
 static inline char *put_utf8(char *out, unsigned c) {
-  if (c < 0x80) {
-    *out = (char)c;
-    return out + 1;
-  }
   if (c < 0x800) {
     out[0] = (char)(0xC0 | c >> 6);
     out[1] = (char)(0x80 | (c & 0x3F));
@@ -125,14 +146,14 @@ static inline char *put_utf8(char *out, unsigned c) {
   return out + 3;
 }
 
-/* A character, as its shortest spelling in a string of JSON */
-static char *put_character(char *out, unsigned c) {
+/* A character of ASCII, as its shortest spelling in a string of JSON */
+static char *put_ascii(char *out, unsigned c) {
   static const char digits[] = "0123456789abcdef";
   static const char letters[] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
                                  ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
   char letter = c < sizeof letters ? letters[c] : '\0';
   if (letter == '\0' && c >= 0x20)
-    return put_utf8(out, c);
+    return *out = (char)c, out + 1;
   *out++ = '\\';
   *out++ = letter != '\0' ? letter : 'u';
   if (letter != '\0')
@@ -144,7 +165,7 @@ static char *put_character(char *out, unsigned c) {
 }
 
 /* The escape at *p, which ft_scan() has accepted: at most 6 bytes */
-static char *put_escape(char *out, const char **p) {
+static inline char *put_escape(char *out, const char **p) {
   const char *s = *p;
   if (s[1] == 'u') {
     unsigned u = hex4(s + 2);
@@ -152,7 +173,7 @@ static char *put_escape(char *out, const char **p) {
     if (pair)
       u = 0x10000 + ((u - 0xD800) << 10) + (hex4(s + 8) - 0xDC00);
     *p += pair ? 12 : 6;
-    return put_character(out, u);
+    return u >= 0x80 ? put_utf8(out, u) : put_ascii(out, u);
   }
   *p += 2;
   if (s[1] != '/')
@@ -201,7 +222,7 @@ static inline char *put_run(char *out, const char *room, const char **p, const c
 
 static ft_hash spelled(ft_hash h, const char *p, const char *end) {
   char buf[SPELL + SLACK], *out = buf;
-  uint64_t n = 0;
+  uint64_t n = 0; /* bytes before buf */
   for (;;) {
     while (p < end && out < buf + SPELL) {
       if (*p == '\\')
@@ -209,66 +230,67 @@ static ft_hash spelled(ft_hash h, const char *p, const char *end) {
       else
         out = put_run(out, buf + SPELL, &p, end);
     }
-    size_t have = (size_t)(out - buf), whole = have & ~(size_t)15;
-    h = blocks(h, buf, buf + whole);
-    n += have;
+    size_t have = (size_t)(out - buf), whole = have / BLOCK * BLOCK;
+    h = blocks(h, buf, whole);
     if (p == end)
-      return ended(rest(h, buf + whole, have - whole, buf + sizeof buf), n, '"');
-    memcpy(buf, buf + whole, 16);
+      return closed(h, buf + whole, n + have, '"', buf + sizeof buf);
+    memcpy(buf, buf + whole, BLOCK);
     out = buf + have - whole;
-    n -= have - whole;
+    n += whole;
   }
 }
 
-static ft_hash scalar(ft_hash seed, const ft_example *e, const ft_node *node) {
-  const char *p = e->s + node->at, *end = p + node->n;
+/* A string or a word, behind what `h` is of */
+static inline ft_hash scalar(ft_hash h, const ft_example *e, const ft_node *node) {
+  const char *p = e->s + node->at;
   if (node->flags & FT_NODE_VARIED)
-    return spelled(seed, p, end);
-  ft_hash h = blocks(seed, p, end);
-  h = rest(h, end - node->n % 16, node->n % 16, e->s + e->n);
-  return ended(h, node->n, node->type);
+    return spelled(h, p, p + node->n);
+  if (node->n >= BLOCK)
+    h = blocks(h, p, node->n);
+  return closed(h, p + node->n / BLOCK * BLOCK, node->n, node->type, e->s + e->n);
 }
 
 /* ---- containers ---- */
 
 typedef struct Frame {
-  ft_hash all; /* of what it holds so far */
-  ft_hash key; /* the last one */
+  ft_hash all;  /* of what it holds so far */
+  ft_hash from; /* what the next value begins with: its key, if it has one */
   uint32_t end;
   int type; /* { or [ */
 } Frame;
 
-static inline void give(Frame *f, int key, ft_hash h) {
-  if (key)
-    f->key = h;
-  else if (f->type == '[')
+static inline Frame opened(ft_hash all, ft_hash from, uint32_t end, int type) {
+  Frame f = {all, from, end, type};
+  return f;
+}
+
+static inline void give(Frame *f, ft_hash h) {
+  if (f->type == '[')
     f->all = join(f->all, h);
   else {
-    ft_hash member = join(f->key, h);
-    f->all.a += member.a;
-    f->all.b += member.b;
+    f->all.a += h.a;
+    f->all.b += h.b;
   }
 }
 
 ft_hash ft_canon(const ft_example *e, uint64_t seed) {
   Frame frames[FT_SCAN_DEPTH + 1], *f = frames; /* the first holds the whole value */
-  ft_hash start = {seed ^ K0, fold(seed ^ K1, K5)};
-  f->all = start;
-  f->end = UINT32_MAX;
-  f->type = '[';
+  const ft_hash start = {seed ^ K0, fold(seed ^ K1, K5)};
+  const Words none = {0, 0};
+  *f = opened(start, start, UINT32_MAX, '[');
   for (uint32_t i = 0; i < e->count; i++) {
     const ft_node *node = &e->nodes[i];
+    if (node->flags & FT_NODE_KEY) {
+      f->from = scalar(start, e, node);
+      continue;
+    }
     if (node->type == '{' || node->type == '[') {
       f++;
-      f->all = start;
-      f->end = node->next;
-      f->type = node->type;
+      *f = opened(f[-1].from, start, node->next, node->type);
     } else
-      give(f, node->flags & FT_NODE_KEY, scalar(start, e, node));
-    while (f->end == i + 1) {
-      ft_hash h = ended(f->all, 0, f->type);
-      give(--f, 0, h);
-    }
+      give(f, scalar(f->from, e, node));
+    for (; f->end == i + 1; f--)
+      give(f - 1, ended(f->all, none, 0, f->type));
   }
   return frames->all;
 }
