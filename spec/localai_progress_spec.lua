@@ -220,7 +220,7 @@ describe("localai: a job whose creation", function()
   for _, fault in ipairs {{kind = "reset"}, {kind = "truncate"}, {kind = "html"}, {kind = "status", status = 502},
     {kind = "stall"}} do
     it("lost its answer is found by its token: " .. fault.kind, function()
-      local p <close> = provider {timeout = 0.3}
+      local p <close> = provider {timeout = fault.kind == "stall" and 0.5 or nil}
       fault.method, fault.path, fault.apply = "POST", "/jobs$", true
       s:fault(fault)
       local job = started(p)

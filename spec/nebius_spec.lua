@@ -284,7 +284,7 @@ describe("nebius: deploy_model", function()
     poll = "/v0/models/"} do
     it("can fail, and be given up, at its step " .. step, function()
       -- cold: libcurl repeats by itself what it sent on a used connection that turns out to be dead
-      local p <close> = provider {max_retries = 0, timeout = 0.3, headers = {Connection = "close"}}
+      local p <close> = provider {max_retries = 0, timeout = 1, headers = {Connection = "close"}}
       local job = trained(p, {suffix = "mine"})
       s:set {unknown_looks = 0}
       s:clear()

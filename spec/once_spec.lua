@@ -279,7 +279,7 @@ describe("create_once over a socket", function()
   local function create_on_socket(t, config)
     t.body = {model = s.model, training_file = file, suffix = "once", metadata = {mark = "this call"}}
     register(t, s.url)
-    local settings = {api_key = s.key, timeout = 0.4}
+    local settings = {api_key = s.key, timeout = 1}
     for key, value in pairs(config or {}) do settings[key] = value end
     local provider <close> = instance(settings)
     assert(provider:list_models())
