@@ -60,7 +60,7 @@ end
 function M.advance(job)
   if OVER[job.state] then return job end
   if job.cancelled_at then
-    if store.now() >= job.cancelled_at + 0.05 then finish(job, "JOB_STATE_CANCELLED") end
+    if store.now() >= job.cancelled_at + 0.3 then finish(job, "JOB_STATE_CANCELLED") end
     return job
   end
   local part = part_of(job)
