@@ -123,13 +123,13 @@ end)
 
 describe("an answer that", function()
   cases {
-    {"never comes", fault = {kind = "stall"}, config = {timeout = 0.1}, kind = "timeout", attempts = 3,
+    {"never comes", fault = {kind = "stall"}, config = {timeout = 0.5}, kind = "timeout", attempts = 3,
       words = "^127%.0%.0%.1 did not answer in time: .*%d+ milliseconds with 0 bytes"},
     {"never comes, nor an accept", fault = {kind = "stall", at = "accept"}, config = {timeout = 0.05}, kind = "timeout",
       attempts = 3, requests = 0, words = "did not answer in time"},
-    {"stops in the middle", fault = {kind = "stall", at = "body"}, config = {timeout = 0.1}, kind = "timeout",
+    {"stops in the middle", fault = {kind = "stall", at = "body"}, config = {timeout = 0.5}, kind = "timeout",
       attempts = 3, words = "did not answer in time: .*%d+ out of %d+ bytes"},
-    {"drips too slowly", fault = {kind = "drip", seconds = 0.01}, config = {timeout = 0.1}, kind = "timeout",
+    {"drips too slowly", fault = {kind = "drip", seconds = 0.01}, config = {timeout = 0.5}, kind = "timeout",
       attempts = 3, words = "did not answer in time"},
     {"drips, but comes", fault = {kind = "drip", bytes = 64, seconds = 0.001}, ok = true},
     {"comes late, but comes", fault = {kind = "stall", seconds = 0.1}, ok = true},
