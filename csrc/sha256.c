@@ -37,23 +37,38 @@ static void schedule(uint32_t w[64], const unsigned char *p) {
   }
 }
 
+/* `in` is of the message and K. Of the eight words two change; the caller turns their names round,
+   so that none is moved. */
+static inline void one_round(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e,
+                             uint32_t f, uint32_t g, uint32_t *h, uint32_t in) {
+  uint32_t s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+  uint32_t s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+  uint32_t t = *h + s1 + (g ^ (e & (f ^ g))) + in;
+  *d += t;
+  *h = t + s0 + ((a & b) | (c & (a | b)));
+}
+
+static void add_block(uint32_t v[8], const uint32_t w[64]) {
+  uint32_t a = v[0], b = v[1], c = v[2], d = v[3], e = v[4], f = v[5], g = v[6], h = v[7];
+  for (int i = 0; i < 64; i += 8) {
+    one_round(a, b, c, &d, e, f, g, &h, K[i] + w[i]);
+    one_round(h, a, b, &c, d, e, f, &g, K[i + 1] + w[i + 1]);
+    one_round(g, h, a, &b, c, d, e, &f, K[i + 2] + w[i + 2]);
+    one_round(f, g, h, &a, b, c, d, &e, K[i + 3] + w[i + 3]);
+    one_round(e, f, g, &h, a, b, c, &d, K[i + 4] + w[i + 4]);
+    one_round(d, e, f, &g, h, a, b, &c, K[i + 5] + w[i + 5]);
+    one_round(c, d, e, &f, g, h, a, &b, K[i + 6] + w[i + 6]);
+    one_round(b, c, d, &e, f, g, h, &a, K[i + 7] + w[i + 7]);
+  }
+  v[0] += a, v[1] += b, v[2] += c, v[3] += d;
+  v[4] += e, v[5] += f, v[6] += g, v[7] += h;
+}
+
 static void blocks_portable(uint32_t h[8], const unsigned char *p, size_t count) {
-  uint32_t w[64], v[8];
+  uint32_t w[64];
   for (; count > 0; count--, p += 64) {
     schedule(w, p);
-    memcpy(v, h, sizeof v);
-    for (int i = 0; i < 64; i++) {
-      uint32_t s1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-      uint32_t s0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
-      uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-      uint32_t most = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-      uint32_t t = v[7] + s1 + choice + K[i] + w[i];
-      memmove(v + 1, v, 7 * sizeof *v);
-      v[4] += t;
-      v[0] = t + s0 + most;
-    }
-    for (int i = 0; i < 8; i++)
-      h[i] += v[i];
+    add_block(h, w);
   }
 }
 

@@ -107,7 +107,7 @@ void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank)
   }
   if (n < FT_SHORT)
     return;
-  uint64_t word = ft_vocab_word(s, s + n);
+  uint64_t word = ft_vocab_word(s, s + 8);
   int bit = (int)n - FT_SHORT;
   *ft_vocab_shorts(v, word) |= (uint8_t)(1 << (bit < FT_SHORT_TOP ? bit : FT_SHORT_TOP));
   bit = (int)n - FT_LONG - 1;

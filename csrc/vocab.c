@@ -134,10 +134,6 @@ static long free_slot(const ft_vocab *v, uint64_t h) {
   return -1;
 }
 
-static uint64_t hash_of(const unsigned char *s, size_t n) {
-  return n > 8 ? ft_vocab_hash_long(s, n) : ft_vocab_hash_short(ft_vocab_word(s, s + n), n);
-}
-
 /* Gives a token of this hash its slot */
 static int take_slot(ft_vocab *v, uint64_t h, size_t n, uint32_t rank, size_t at) {
   long i = free_slot(v, h);
@@ -160,7 +156,7 @@ static int make_table(ft_vocab *v, size_t slots) {
   for (size_t i = 0; i < had && good; i++)
     if (old[i] != 0) {
       const unsigned char *token = ft_vocab_token(v, old[i]);
-      good = take_slot(v, hash_of(token + 1, *token), *token, ft_vocab_entry_rank(old[i]),
+      good = take_slot(v, ft_vocab_hash(token + 1, *token), *token, ft_vocab_entry_rank(old[i]),
                        (size_t)(token - (const unsigned char *)v->pool.data));
     }
   give_back(v, old, had * sizeof *old);
@@ -206,14 +202,14 @@ static int rank_taken(ft_vocab *v, uint32_t rank) {
   return taken;
 }
 
-static int store(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
+static int store(ft_vocab *v, uint64_t h, const unsigned char *s, size_t n, uint32_t rank) {
   size_t at = v->pool.len;
   if (!ft_buf_reserve(&v->pool, 1 + n + SLACK))
     return v->pool.full ? bad_line(v, "the tokens are too long in all") : no_memory(v), 0;
   v->pool.data[at] = (char)n;
   memcpy(v->pool.data + at + 1, s, n);
   v->pool.len += 1 + n;
-  if (!take_slot(v, hash_of(s, n), n, rank, at))
+  if (!take_slot(v, h, n, rank, at))
     return 0;
   if (n == 1)
     v->single[*s] = rank;
@@ -224,8 +220,9 @@ static int store(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
 }
 
 /* Before it is in the hints or in a slot: have we had it? */
-static int token_taken(const ft_vocab *v, const unsigned char *s, size_t n) {
-  return n == 1 ? v->single[*s] != FT_NO_RANK : ft_vocab_rank(v, s, n, s + n) != FT_NO_RANK;
+static int token_taken(const ft_vocab *v, uint64_t h, const unsigned char *s, size_t n) {
+  return n == 1 ? v->single[*s] != FT_NO_RANK
+                : ft_vocab_may(v, h, n) && ft_vocab_rank(v, s, n, s + n) != FT_NO_RANK;
 }
 
 static int add_token(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank) {
@@ -233,12 +230,14 @@ static int add_token(ft_vocab *v, const unsigned char *s, size_t n, uint32_t ran
     return bad_line(v, "too many tokens; a vocabulary has at most 1,048,576"), 0;
   if (!make_room(v))
     return 0;
-  if (token_taken(v, s, n))
+  uint64_t h = ft_vocab_hash(s, n); /* its slot is seldom in a near cache: it comes meanwhile */
+  __builtin_prefetch(&v->slots[ft_vocab_slot(h) & v->mask]);
+  if (token_taken(v, h, s, n))
     return bad_line(v, "this token was there before"), 0;
   int taken = rank_taken(v, rank);
   if (taken != 0)
     return taken < 0 ? no_memory(v) : bad_line(v, "this rank was there before"), 0;
-  return store(v, s, n, rank);
+  return store(v, h, s, n, rank);
 }
 
 /* ---- lines ---- */
@@ -252,7 +251,7 @@ static const uint8_t digits64[256] = {
 // clang-format on
 
 /* Four digits -> three bytes; 0: they are not all digits */
-static int decode_four(const char *s, unsigned char *out) {
+static inline int decode_four(const char *s, unsigned char *out) {
   const unsigned char *d = (const unsigned char *)s;
   uint32_t a = digits64[d[0]], b = digits64[d[1]], c = digits64[d[2]], e = digits64[d[3]];
   uint32_t word = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (e - 1);
@@ -304,6 +303,7 @@ static int add_line(ft_vocab *v, const char *s, size_t n) {
     return bad_line(v, "the token is not base64"), 0;
   if (bytes > FT_TOKEN_MAX)
     return bad_line(v, "the token is longer than 255 bytes"), 0;
+  memset(token + bytes, 0, SLACK); /* they are read, and masked */
   uint32_t rank = decode_rank(space + 1, n - length - 1);
   if (rank == FT_NO_RANK)
     return bad_line(v, "the rank is not a whole number up to 2097150"), 0;

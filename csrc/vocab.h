@@ -172,6 +172,13 @@ static inline uint64_t ft_vocab_hash_long(const unsigned char *s, size_t n) {
   return ft_vocab_last(h, word, n);
 }
 
+/* Of either; 8 bytes may be read */
+static inline uint64_t ft_vocab_hash(const unsigned char *s, size_t n) {
+  if (n > 8)
+    return ft_vocab_hash_long(s, n);
+  return ft_vocab_hash_short(ft_vocab_first(ft_vocab_word(s, s + 8), n), n);
+}
+
 /* In the filter: what is short is looked for most, and stays in the nearest cache. A hash has two
    bits of a word. */
 static inline uint64_t *ft_vocab_filter(const ft_vocab *v, uint64_t h, size_t n) {
@@ -248,7 +255,7 @@ static inline uint32_t ft_vocab_rank(const ft_vocab *v, const unsigned char *s, 
 
 /* ---- the hints that tell which lengths to try ---- */
 
-/* That there is a token of these bytes */
+/* That there is a token of these bytes. 8 may be read, if it has fewer */
 void ft_vocab_hint(ft_vocab *v, const unsigned char *s, size_t n, uint32_t rank);
 
 /* That every pair of bytes within a token may come first: how tokens are made is not known */
