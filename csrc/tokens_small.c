@@ -25,7 +25,7 @@ enum {
 typedef struct Parts {
   const unsigned char *s; /* 8 bytes more may be read */
   size_t n, count;
-  int dense;                   /* 1: a third of the pairs are tokens, 2: half of them */
+  int dense;                   /* many pairs are tokens */
   int32_t key[FT_SMALL + 1];   /* rank << 8 | part, of a part with the next one */
   int32_t least[GROUPS];       /* of each group of keys */
   uint32_t rank[FT_SMALL + 1]; /* of the part itself */
@@ -137,41 +137,25 @@ static size_t look_up(const ft_vocab *v, Parts *P) {
   return count;
 }
 
-/* Of all parts, so that no branch has to tell which are of how many bytes */
-static void rank_parts(const ft_vocab *v, Parts *P) {
-  for (size_t k = 0; k < P->count; k++) {
-    const unsigned char *s = P->s + P->from[k];
-    size_t n = (size_t)P->from[k + 1] - P->from[k];
-    uint32_t one = v->single[*s], two = v->hints->pairs[s[0] << 8 | s[n - 1]].rank;
-    P->rank[k] = n == 1 ? one : two;
-  }
-}
-
 static void merge_sure(const ft_vocab *v, Parts *P) {
   merge_bytes(v, P);
   size_t count = P->dense ? look_up_seen(v, P) : look_up(v, P);
   P->key[P->count - 1] = NEVER;
-  P->dense = P->n < LONG ? 0 : (3 * count > P->count) + (2 * count > P->count);
-  if (P->dense > 1)
-    rank_parts(v, P);
+  P->dense = P->n >= LONG && 3 * count > P->count;
 }
 
 /* ---- two tokens ---- */
 
 /* What two tokens make together hangs on nothing else: it is kept in a direct-mapped table of both
    ranks and theirs */
-static __attribute__((noinline)) uint64_t remember(const ft_vocab *v, uint64_t key,
-                                                   const unsigned char *s, size_t n) {
-  uint32_t rank = ft_vocab_rank(v, s, n, s + n);
-  return key << RANK_BITS | (rank == FT_NO_RANK ? NO_TOKEN : rank);
-}
-
-static inline uint32_t remembered(const ft_vocab *v, uint32_t a, uint32_t b, const unsigned char *s,
-                                  size_t n) {
+static uint32_t remembered(const ft_vocab *v, uint32_t a, uint32_t b, const unsigned char *s,
+                           size_t n) {
   uint64_t key = ((uint64_t)a << RANK_BITS | b) + 1;
   uint64_t *entry = &v->joined[key * FT_HASH_A >> (64 - FT_PAIR_BITS)];
-  if (*entry >> RANK_BITS != key)
-    *entry = remember(v, key, s, n);
+  if (*entry >> RANK_BITS != key) {
+    uint32_t rank = ft_vocab_rank(v, s, n, s + n);
+    *entry = key << RANK_BITS | (rank == FT_NO_RANK ? NO_TOKEN : rank);
+  }
   uint32_t rank = (uint32_t)(*entry & NO_TOKEN);
   return rank == NO_TOKEN ? FT_NO_RANK : rank;
 }
@@ -186,8 +170,6 @@ static uint32_t part_rank(const ft_vocab *v, const Parts *P, size_t k) {
 static inline __attribute__((always_inline)) int32_t key_of(const ft_vocab *v, const Parts *P,
                                                             size_t a) {
   size_t b = P->next[a], from = P->from[a], n = P->from[P->next[b]] - from;
-  if (P->dense > 1)
-    return make_key(remembered(v, P->rank[a], P->rank[b], P->s + from, n), a);
   if (n > 8)
     return make_key(remembered(v, part_rank(v, P, a), part_rank(v, P, b), P->s + from, n), a);
   uint64_t word = word_at(P, from, n);
