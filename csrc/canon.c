@@ -259,11 +259,6 @@ typedef struct Frame {
   int type; /* { or [ */
 } Frame;
 
-static inline Frame opened(ft_hash all, ft_hash from, uint32_t end, int type) {
-  Frame f = {all, from, end, type};
-  return f;
-}
-
 static inline void give(Frame *f, ft_hash h) {
   if (f->type == '[')
     f->all = join(f->all, h);
@@ -277,7 +272,7 @@ ft_hash ft_canon(const ft_example *e, uint64_t seed) {
   Frame frames[FT_SCAN_DEPTH + 1], *f = frames; /* the first holds the whole value */
   const ft_hash start = {seed ^ K0, fold(seed ^ K1, K5)};
   const Words none = {0, 0};
-  *f = opened(start, start, UINT32_MAX, '[');
+  *f = (Frame){start, start, UINT32_MAX, '['};
   for (uint32_t i = 0; i < e->count; i++) {
     const ft_node *node = &e->nodes[i];
     if (node->flags & FT_NODE_KEY) {
@@ -286,7 +281,7 @@ ft_hash ft_canon(const ft_example *e, uint64_t seed) {
     }
     if (node->type == '{' || node->type == '[') {
       f++;
-      *f = opened(f[-1].from, start, node->next, node->type);
+      *f = (Frame){f[-1].from, start, node->next, node->type};
     } else
       give(f, scalar(f->from, e, node));
     for (; f->end == i + 1; f--)
