@@ -333,7 +333,7 @@ describe("finetune watch", function()
     shell.must(("head -c 30000000 /dev/zero | tr '\\0' 'x' >%s/big"):format(tmp))
     server:fault {kind = "stall", at = "upload", bytes = 1000000, seconds = 1}
     local r = cli.pty("upload big --purpose assistants", {})
-    assert.matches("\ruploading big  [█░]+ +%d+%%  [%d.]+ [KM]iB of 28%.6 MiB", r.output)
+    assert.matches("\ruploading big  [█░]+ +%d+%%  [%d.]+ MiB of 28%.6 MiB", r.output)
     assert.matches("\r\27%[K", r.output)
   end)
 

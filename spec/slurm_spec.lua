@@ -275,7 +275,7 @@ end)
 
 describe("slurm, when things go wrong:", function()
   it("a time limit", function()
-    local job = eventually("the time limit", 300, function() -- it takes its minute, and Slurm looks twice a minute
+    local job = eventually("the time limit", 150, function() -- it takes its minute, and Slurm looks twice a minute
       local now = assert(provider:get_job(late))
       return now.status == "failed" and now
     end)
